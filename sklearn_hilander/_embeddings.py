@@ -1,0 +1,217 @@
+"""Rows as the user gives them to embeddings: unit length, without duplicates, in canonical order.
+
+Everything after this room sees rows in an order that depends on their content alone, so the
+partition cannot depend on the order in which the user gives them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_CHUNK_ROWS = 16_384
+_MEDIAN_SAMPLE = 2_000
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Distinct rows in canonical order.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_distinct, n_features), float32
+    inverse : ndarray of shape (n_samples,), int64
+        Distinct row of each sample.
+    counts : ndarray of shape (n_distinct,), float32
+        How many samples are copies of each distinct row.
+    hashes : ndarray of shape (n_distinct,), uint64
+        Content hash of each distinct row, ascending.
+    first : ndarray of shape (n_distinct,), int64
+        First sample that is a copy of each distinct row.
+    """
+
+    features: np.ndarray
+    inverse: np.ndarray
+    counts: np.ndarray
+    hashes: np.ndarray
+    first: np.ndarray
+
+
+@dataclass(frozen=True)
+class RowScaler:
+    """How rows of one data set become embeddings.
+
+    Attributes
+    ----------
+    metric : {"cosine", "euclidean"}
+    center : ndarray of shape (n_features,), float64, or None
+        For "euclidean": subtracted from each row.
+    scale : float
+        For "euclidean": length that becomes 1.
+    """
+
+    metric: str
+    center: np.ndarray | None = None
+    scale: float = 1.0
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Embeddings of some rows, each from its own values alone; float32."""
+        rows = np.array(X, dtype=np.float64, order="C")
+        if self.metric == "euclidean":
+            rows -= self.center
+            rows /= self.scale
+        else:
+            # By the largest value first: the square of 1e200 is not a float64.
+            largest = np.abs(rows).max(axis=1, keepdims=True)
+            np.divide(rows, largest, out=rows, where=largest > 0)
+            norms = np.sqrt(np.add.reduce(rows * rows, axis=1, keepdims=True))
+            np.divide(rows, norms, out=rows, where=norms > 0)
+        # Adding 0 makes -0.0 and 0.0 the same bits.
+        return rows.astype(np.float32) + np.float32(0)
+
+
+def fit_row_scaler(X: np.ndarray, metric: str, n_neighbors: int) -> RowScaler:
+    """Choose how rows become embeddings.
+
+    Cosine needs nothing. For "euclidean" the length that becomes 1 is the median distance to
+    the `n_neighbors`-th neighbour, over at most 2,000 rows, evenly spaced in content order.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    metric : {"cosine", "euclidean"}
+    n_neighbors : int
+
+    Returns
+    -------
+    RowScaler
+    """
+    if metric == "cosine":
+        return RowScaler(metric)
+    # Midrange and rounding: a mean's last bits would depend on the order of the rows.
+    low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+    center = low / 2 + high / 2
+    largest = float(np.abs(high - center).max()) or 1.0
+    coarse = RowScaler(metric, center, largest)
+    order = np.argsort(_hash_all(X, coarse), kind="stable")
+    probe = coarse(X[order[:: -(-len(X) // _MEDIAN_SAMPLE)]])
+    radii = _kth_distances(probe, coarse, X, n_neighbors)
+    positive = radii[radii > 0]
+    if len(positive) == 0:
+        return coarse
+    return RowScaler(metric, center, float(f"{np.median(positive) * largest:.3g}"))
+
+
+def canonical_embeddings(X: np.ndarray, scaler: RowScaler) -> Embeddings:
+    """Embeddings of `X`, exact copies collapsed, sorted by a hash of their content.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    scaler : RowScaler
+
+    Returns
+    -------
+    Embeddings
+    """
+    n_samples, n_features = X.shape
+    hashes = _hash_all(X, scaler)
+    order = np.argsort(hashes, kind="stable")
+    position = np.empty(n_samples, dtype=np.int64)
+    position[order] = np.arange(n_samples)
+    features = np.empty((n_samples, n_features), dtype=np.float32)
+    for start in _chunks(X):
+        features[position[start : start + _CHUNK_ROWS]] = scaler(X[start : start + _CHUNK_ROWS])
+    hashes = hashes[order]
+    tied = np.flatnonzero(hashes[1:] == hashes[:-1])
+    copies = (features[tied] == features[tied + 1]).all(axis=1)
+    if not copies.all():
+        order, features, hashes, tied = _sort_collisions(order, features, hashes)
+        position[order] = np.arange(n_samples)
+    is_first = np.ones(n_samples, dtype=bool)
+    is_first[tied + 1] = False
+    distinct = np.cumsum(is_first) - 1
+    if len(tied):
+        features, hashes = features[is_first], hashes[is_first]
+    return Embeddings(
+        features=features,
+        inverse=distinct[position],
+        counts=np.bincount(distinct).astype(np.float32),
+        hashes=hashes,
+        first=order[is_first],
+    )
+
+
+def match_rows(new: Embeddings, known: Embeddings) -> np.ndarray:
+    """Find exact copies of known rows.
+
+    Parameters
+    ----------
+    new, known : Embeddings
+
+    Returns
+    -------
+    ndarray of shape (n_distinct_new,), int64
+        Distinct row of `known` that is an exact copy, or -1.
+    """
+    found = np.full(len(new.hashes), -1, dtype=np.int64)
+    candidates = np.searchsorted(known.hashes, new.hashes, side="left")
+    pending = np.arange(len(new.hashes))
+    # More than one pass only where different rows share a hash.
+    while len(pending):
+        at = candidates[pending]
+        pending = pending[at < len(known.hashes)]
+        at = candidates[pending]
+        pending = pending[known.hashes[at] == new.hashes[pending]]
+        at = candidates[pending]
+        same = (known.features[at] == new.features[pending]).all(axis=1)
+        found[pending[same]] = at[same]
+        pending = pending[~same]
+        candidates[pending] += 1
+    return found
+
+
+def _chunks(X: np.ndarray) -> range:
+    return range(0, len(X), _CHUNK_ROWS)
+
+
+def _hash_all(X: np.ndarray, scaler: RowScaler) -> np.ndarray:
+    """Multilinear hash of each embedding's bits, shape (n_samples,), uint64."""
+    multipliers = np.random.default_rng(0).integers(
+        1, 2**64, size=X.shape[1], dtype=np.uint64, endpoint=False
+    ) | np.uint64(1)
+    hashes = np.empty(len(X), dtype=np.uint64)
+    for start in _chunks(X):
+        bits = scaler(X[start : start + _CHUNK_ROWS]).view(np.uint32)
+        total = (bits.astype(np.uint64) * multipliers).sum(axis=1, dtype=np.uint64)
+        # The low bits of a multilinear hash are weak: fold the high ones in.
+        total ^= total >> np.uint64(32)
+        hashes[start : start + len(bits)] = total * np.uint64(0x9E3779B97F4A7C15)
+    return hashes
+
+
+def _sort_collisions(
+    order: np.ndarray, features: np.ndarray, hashes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Sort rows that share a hash by content, so that copies stand side by side."""
+    keys = [column for column in features.T[::-1]]
+    resorted = np.lexsort([*keys, hashes])
+    order, features, hashes = order[resorted], features[resorted], hashes[resorted]
+    same = (hashes[1:] == hashes[:-1]) & (features[1:] == features[:-1]).all(axis=1)
+    return order, features, hashes, np.flatnonzero(same)
+
+
+def _kth_distances(
+    probe: np.ndarray, scaler: RowScaler, X: np.ndarray, n_neighbors: int
+) -> np.ndarray:
+    """Distance of each probe row to its k-th nearest row of X, in embedding units."""
+    k = min(n_neighbors + 1, len(X))
+    best = np.full((len(probe), 0), np.inf)
+    probe = probe.astype(np.float64)
+    own = (probe * probe).sum(axis=1)[:, None]
+    for start in _chunks(X):
+        rows = scaler(X[start : start + _CHUNK_ROWS]).astype(np.float64)
+        squared = own + (rows * rows).sum(axis=1) - 2 * probe @ rows.T
+        best = np.sort(np.concatenate([best, squared], axis=1), axis=1)[:, :k]
+    return np.sqrt(np.maximum(best[:, -1], 0))

@@ -1,0 +1,378 @@
+"""The scikit-learn contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+
+from sklearn_hilander._architectures import ARCHITECTURES, Architecture
+from sklearn_hilander._clustering import ClusterSettings, assign_rows, cluster_rows
+from sklearn_hilander._device import resolve_device, thread_limit
+from sklearn_hilander._model import Model, ModelSettings, meta_train
+from sklearn_hilander.metrics import pairwise_f_score
+
+_FLOATS = [np.float64, np.float32, np.float16]
+
+
+class HiLanderClustering(ClusterMixin, BaseEstimator):
+    """Cluster with a model that learned from other classes how to cluster (Hi-LANDER).
+
+    ``fit(X, y)`` meta-trains on labelled rows; ``fit_predict(X)`` then clusters rows of other
+    classes, without a number of clusters. A graph neural network over the neighbour graph predicts
+    which neighbours belong together and how dense each neighbourhood is; linked rows merge
+    into supernodes, and the same network runs on the supernodes, until it adds no edge [1]_.
+
+    Without labels and without `pretrained`, edges are scored by locally scaled similarity, which
+    needs no training.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=9
+        Neighbours of each sample, itself not counted.
+    linkage_threshold : float or "auto", default="auto"
+        Edges at or under this linkage probability are dropped. "auto" takes the value with the
+        highest pairwise F on classes held out of meta-training; 0.5 where there is none.
+    max_levels : int, default=10
+        Most levels of the hierarchy.
+    min_cluster_size : int, default=1
+        Smaller clusters get the label -1.
+    metric : {"cosine", "euclidean"}, default="cosine"
+        Similarity of two rows: their cosine, or a Gaussian of their distance whose width is the
+        median distance to the `n_neighbors`-th neighbour.
+    algorithm : {"auto", "brute", "hnsw"}, default="auto"
+        Neighbour search: exact, or approximate with hnswlib. "auto" is exact up to 30,000 rows.
+    architecture : {"gcn", "gat", "paper-gcn", "paper-gat"} or Architecture, default="gcn"
+        The model. "gcn" sees peak and mean features, "gat" peak features alone; "paper-gcn" and
+        "paper-gat" also cluster just as the authors' scripts do (see the user guide).
+    pretrained : HiLanderClustering, optional
+        A meta-trained estimator whose model clusters when ``fit`` gets no labels. It is not
+        changed, and ``clone`` keeps it.
+    max_iter : int, default=100
+        Epochs of meta-training.
+    learning_rate : float, default=0.01
+        At the first epoch; it falls to 1e-5 along a cosine.
+    batch_size : int, default=4096
+        Nodes a training step.
+    hidden_dim : int, default=512
+        Width of the model.
+    device : str, default="auto"
+        A torch device; "auto" is CUDA if there is one, else the CPU.
+    n_jobs : int, optional
+        Threads; None leaves them to torch, -1 means all cores. Those that build an "hnsw" index
+        are one if `random_state` is given, since its graph would differ from run to run.
+    memory : str or joblib.Memory, optional
+        Keeps trained models, so that a search over `linkage_threshold` trains once a fold.
+    random_state : int, RandomState or None, default=None
+        Seeds the weights, the batches and the held-out classes.
+    verbose : int, default=0
+        Print the loss of each epoch, and each level.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,), int64
+        Cluster of each row from 0, in the order of their first rows; -1 only for clusters under
+        `min_cluster_size`.
+    n_clusters_ : int
+        Number of clusters, -1 left out.
+    hierarchy_ : Hierarchy
+        Labels and peaks of every level.
+    linkage_threshold_ : float
+        The threshold that was used.
+    lander_ : Lander or None
+        The meta-trained model, a torch module; None if there was no training.
+    loss_curve_ : list of float
+        Mean loss of each epoch; empty if there was no training.
+    n_iter_ : int
+        Epochs that were run.
+    n_features_in_ : int
+        Number of features seen by ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where ``fit`` was given a data frame with string names.
+
+    See Also
+    --------
+    sklearn.cluster.DBSCAN : Density-based, one radius for all clusters.
+    sklearn.cluster.HDBSCAN : Density-based, without a radius; leaves rows unclustered.
+
+    References
+    ----------
+    .. [1] Xing, He, Xiao, Wang, Xiong, Xia, Wipf, Zhang, Soatto, "Learning Hierarchical Graph
+       Neural Networks for Image Clustering", ICCV 2021, arXiv:2107.01319.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_hilander import HiLanderClustering
+    >>> X, y = load_digits(return_X_y=True)
+    >>> seen = y < 5
+    >>> clusterer = HiLanderClustering(max_iter=5, hidden_dim=32, random_state=0)
+    >>> labels = clusterer.fit(X[seen], y[seen]).fit_predict(X[~seen])
+    >>> labels.shape
+    (896,)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's own form)
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "linkage_threshold": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
+        "max_levels": [Interval(Integral, 1, None, closed="left")],
+        "min_cluster_size": [Interval(Integral, 1, None, closed="left")],
+        "metric": [StrOptions({"cosine", "euclidean"})],
+        "algorithm": [StrOptions({"auto", "brute", "hnsw"})],
+        "architecture": [StrOptions(set(ARCHITECTURES)), Architecture],
+        "pretrained": [None, BaseEstimator],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "n_jobs": [None, Integral],
+        "memory": [None, str, HasMethods("cache")],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_neighbors=9,
+        *,
+        linkage_threshold="auto",
+        max_levels=10,
+        min_cluster_size=1,
+        metric="cosine",
+        algorithm="auto",
+        architecture="gcn",
+        pretrained=None,
+        max_iter=100,
+        learning_rate=0.01,
+        batch_size=4096,
+        hidden_dim=512,
+        device="auto",
+        n_jobs=None,
+        memory=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_neighbors = n_neighbors
+        self.linkage_threshold = linkage_threshold
+        self.max_levels = max_levels
+        self.min_cluster_size = min_cluster_size
+        self.metric = metric
+        self.algorithm = algorithm
+        self.architecture = architecture
+        self.pretrained = pretrained
+        self.max_iter = max_iter
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.hidden_dim = hidden_dim
+        self.device = device
+        self.n_jobs = n_jobs
+        self.memory = memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Meta-train if there are labels, then cluster the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+        y : array-like of shape (n_samples,), optional
+            Classes. A row labelled with the integer -1 belongs to no class: it stands alone.
+            If given, everything learned earlier is forgotten. If not, the rows are clustered with
+            the model that this object was trained to before, else with `pretrained`.
+
+        Returns
+        -------
+        self
+            Unchanged if this raises.
+
+        Raises
+        ------
+        ValueError
+            For NaN, infinity, sparse or 1-d input, or another number of features than the model
+            was trained on.
+        """
+        self._validate_params()
+        with self._restore_on_failure():
+            X, y = self._check_training_input(X, y)
+            with thread_limit(self.n_jobs) as n_threads:
+                model = self._model_at_hand() if y is None else self._meta_train(X, y, n_threads)
+                self._check_model_width(model)
+                settings = self._cluster_settings(n_threads, model)
+                labels, hierarchy, known = cluster_rows(
+                    X, model.make_scorer(), settings, self._report_level if self.verbose else None
+                )
+            self._model, self._known = model, known
+            self.labels_, self.hierarchy_ = labels, hierarchy
+            self.n_clusters_ = known.n_clusters
+            self.linkage_threshold_ = settings.linkage_threshold
+            self.lander_ = model.lander
+            self.loss_curve_ = list(model.loss_curve)
+            self.n_iter_ = len(model.loss_curve)
+        return self
+
+    def fit_predict(self, X, y=None):
+        """``fit(X, y).labels_``: unlike in scikit-learn's clusterers, `y` is not dropped.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), optional
+            As in ``fit``.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int64
+        """
+        return self.fit(X, y).labels_
+
+    def predict(self, X):
+        """Join rows to the clusters of the last ``fit``, or open new ones. Changes nothing.
+
+        An exact copy of a fitted row gets its label. A row that the model links to a known cluster
+        joins it. All other rows are clustered among themselves and get the labels
+        ``n_clusters_``, ``n_clusters_ + 1``, ...; known clusters never merge.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int64
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=_FLOATS, reset=False)
+        with thread_limit(self.n_jobs) as n_threads:
+            settings = self._cluster_settings(n_threads, self._model)
+            return assign_rows(X, self._known, self._model.make_scorer, settings)
+
+    def score(self, X, y):
+        """Pairwise F of clustering `X` afresh with the model at hand. Changes nothing.
+
+        With ``GridSearchCV(..., cv=GroupKFold())`` and ``groups=y`` this is a class-disjoint
+        search.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            True classes.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=_FLOATS, reset=False)
+        with thread_limit(self.n_jobs) as n_threads:
+            settings = self._cluster_settings(n_threads, self._model)
+            labels, _, _ = cluster_rows(X, self._model.make_scorer(), settings)
+        return pairwise_f_score(y, labels)
+
+    def __sklearn_clone__(self):
+        clone = super().__sklearn_clone__()
+        # A meta-trained model is a parameter like bundled weights: cloning must not empty it.
+        clone.pretrained = self.pretrained
+        return clone
+
+    @contextmanager
+    def _restore_on_failure(self) -> Iterator[None]:
+        """Leave the fitted state as it was if the block raises."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _check_training_input(self, X, y):
+        """Validated rows, and classes from 0 or None."""
+        if y is None:
+            return validate_data(self, X, dtype=_FLOATS), None
+        X, y = validate_data(self, X, y, dtype=_FLOATS)
+        classes, codes = np.unique(y, return_inverse=True)
+        codes = codes.astype(np.int64)
+        if classes.dtype.kind in "iu" and classes[0] == -1:
+            alone = np.flatnonzero(codes == 0)
+            codes[alone] = len(classes) + np.arange(len(alone))
+            codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
+        return X, codes
+
+    def _architecture(self) -> Architecture:
+        if isinstance(self.architecture, Architecture):
+            return self.architecture
+        return ARCHITECTURES[self.architecture]
+
+    def _cluster_settings(self, n_threads: int, model: Model | None) -> ClusterSettings:
+        threshold = self.linkage_threshold
+        if threshold == "auto":
+            threshold = 0.0 if model is None else model.linkage_threshold
+        return ClusterSettings(
+            n_neighbors=self.n_neighbors,
+            linkage_threshold=float(threshold),
+            max_levels=self.max_levels,
+            min_cluster_size=self.min_cluster_size,
+            metric=self.metric,
+            algorithm=self.algorithm,
+            n_threads=n_threads if self.random_state is None else 1,
+            device=resolve_device(self.device),
+            faithful=self._architecture().faithful,
+        )
+
+    def _meta_train(self, X: np.ndarray, y: np.ndarray, n_threads: int) -> Model:
+        """Train, or take a model that `memory` keeps."""
+        settings = ModelSettings(
+            architecture=self._architecture(),
+            hidden_dim=self.hidden_dim,
+            max_iter=self.max_iter,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            calibrate=self.linkage_threshold == "auto",
+            seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
+        )
+        train = check_memory(self.memory).cache(meta_train, ignore=["on_epoch"])
+        clustering = self._cluster_settings(n_threads, None)
+        return train(X, y, settings, clustering, self._report_epoch if self.verbose else None)
+
+    def _model_at_hand(self) -> Model:
+        """The model trained by this object, else the pretrained one, else none at all."""
+        if getattr(self, "lander_", None) is not None:
+            return self._model
+        if self.pretrained is None:
+            return Model()
+        pretrained = getattr(self.pretrained, "estimator", self.pretrained)
+        if not isinstance(pretrained, HiLanderClustering):
+            raise ValueError(
+                "pretrained must be a HiLanderClustering, or a FrozenEstimator around one; "
+                f"got {type(pretrained).__name__}."
+            )
+        check_is_fitted(pretrained, msg="pretrained is not fitted: call its fit(X, y) first.")
+        return pretrained._model
+
+    def _check_model_width(self, model: Model) -> None:
+        if model.lander is not None and model.lander.n_features != self.n_features_in_:
+            raise ValueError(
+                f"X has {self.n_features_in_} features, but the model was meta-trained on "
+                f"{model.lander.n_features}: give rows of the same encoder, or labels to train on."
+            )
+
+    def _report_epoch(self, epoch: int, loss: float) -> None:
+        print(f"[HiLanderClustering] epoch {epoch + 1}/{self.max_iter}, loss {loss:.4f}")
+
+    def _report_level(self, level, forest) -> None:
+        print(
+            f"[HiLanderClustering] level {level.depth}: {level.graph.n_nodes} nodes, "
+            f"{forest.n_edges} merged, {len(forest.roots)} left"
+        )

@@ -1,0 +1,275 @@
+"""LANDER, the model: encoder, linkage head, density (Hi-LANDER, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sklearn_hilander._ops import neighbor_sum, normalize_weights
+from sklearn_hilander._types import EdgeScores, NeighborGraph
+
+# Nodes whose edges go through the linkage head at once when predicting.
+_HEAD_CHUNK = 4_096
+_GAT_SLOPE = 0.2
+
+
+class GCNLayer(nn.Module):
+    r"""Graph convolution over each node and its weighted neighbours.
+
+    .. math:: h_i = \mathrm{ReLU}(W [x_i ; \textstyle\sum_j a_{ij} x_j] + b)
+
+    Shapes: features (n_sources, in_dim), indices (n_nodes, n_neighbors), weights likewise;
+    output (n_nodes, out_dim).
+    """
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * in_dim, out_dim)
+
+    def forward(self, features: Tensor, nodes: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+        """Encode `nodes`, rows of `features`, from their neighbours."""
+        around = neighbor_sum(features, indices, weights)
+        return F.relu(self.linear(torch.cat([features[nodes], around], dim=1)))
+
+
+class GATLayer(nn.Module):
+    r"""Graph attention, one head, no self-loop (Velickovic et al., 2018).
+
+    .. math::
+        z = W x, \quad
+        \alpha_{ij} = \mathrm{softmax}_j\,\mathrm{LeakyReLU}_{0.2}(u \cdot z_j + v \cdot z_i),
+        \quad h_i = \mathrm{ReLU}(\textstyle\sum_j \alpha_{ij} z_j + b)
+
+    Shapes as in `GCNLayer`; of `weights` only counts where they are 0: no edge.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_dim, out_dim, bias=False)
+        self.source = nn.Parameter(torch.empty(out_dim))
+        self.target = nn.Parameter(torch.empty(out_dim))
+        self.bias = nn.Parameter(torch.zeros(out_dim))
+        gain = nn.init.calculate_gain("relu")
+        nn.init.xavier_normal_(self.linear.weight, gain=gain)
+        nn.init.xavier_normal_(self.source[None], gain=gain)
+        nn.init.xavier_normal_(self.target[None], gain=gain)
+
+    def forward(self, features: Tensor, nodes: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+        """Encode `nodes`, rows of `features`, from their neighbours."""
+        z = self.linear(features)
+        attention = (z @ self.source)[indices] + (z @ self.target)[nodes][:, None]
+        attention = F.leaky_relu(attention, _GAT_SLOPE).masked_fill(weights == 0, -torch.inf)
+        # A node without edges attends to nothing: softmax of -inf alone is NaN.
+        attention = torch.softmax(attention, dim=1).nan_to_num(0.0)
+        return F.relu(neighbor_sum(z, indices, attention) + self.bias)
+
+
+class Lander(nn.Module):
+    r"""Joint prediction of linkage and density over a neighbour graph.
+
+    Linkage of edge (i, j), with A and B applied once a node before the edge sum:
+
+    .. math::
+        \hat r_{ij} = \mathrm{softmax}(\mathrm{MLP}(A h_j + b_A + B h_i + b_B))_1
+
+    Parameters
+    ----------
+    n_features : int
+        Dimension d of the embeddings.
+    hidden_dim : int, default=512
+    encoder : {"gcn", "gat"}, default="gcn"
+    mean_features : bool, default=True
+        Node input is [peak feature ; mean feature] rather than the peak feature alone.
+    n_layers : int, default=1
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        hidden_dim: int = 512,
+        encoder: str = "gcn",
+        mean_features: bool = True,
+        n_layers: int = 1,
+    ) -> None:
+        super().__init__()
+        self.mean_features = mean_features
+        self.n_features = n_features
+        layer = {"gcn": GCNLayer, "gat": GATLayer}[encoder]
+        in_dim = 2 * n_features if mean_features else n_features
+        dims = [in_dim] + [hidden_dim] * n_layers
+        self.layers = nn.ModuleList(layer(a, b) for a, b in zip(dims[:-1], dims[1:], strict=True))
+        edge_dim = max(1, hidden_dim // 2)
+        self.source = nn.Linear(hidden_dim, edge_dim)
+        self.target = nn.Linear(hidden_dim, edge_dim)
+        self.head = nn.Sequential(
+            nn.PReLU(edge_dim), nn.Linear(edge_dim, edge_dim), nn.PReLU(edge_dim)
+        )
+        self.logits = nn.Linear(edge_dim, 2)
+
+    def node_input(self, peak_features: Tensor, mean_features: Tensor) -> Tensor:
+        """Input of each node, of shape (n_nodes, n_features or 2 * n_features)."""
+        if self.mean_features:
+            return torch.cat([peak_features, mean_features], dim=1)
+        return peak_features
+
+    def encode(self, x: Tensor, graph: NeighborGraph, nodes: Tensor | None = None) -> Tensor:
+        """Hidden state h of `nodes`, from just the part of the graph that they see.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_nodes, in_dim)
+        graph : NeighborGraph
+        nodes : Tensor of shape (n,), int64, optional
+            Ascending; all nodes by default.
+
+        Returns
+        -------
+        Tensor of shape (n, hidden_dim)
+        """
+        if nodes is None:
+            weights = normalize_weights(graph.similarities)
+            every = torch.arange(graph.n_nodes, device=x.device)
+            for layer in self.layers:
+                x = layer(x, every, graph.indices, weights)
+            return x
+        # Inside out: the last layer needs `nodes`, the one before also their neighbours, ...
+        reached = [nodes]
+        for _ in self.layers:
+            reached.append(with_neighbors(graph.indices, reached[-1]))
+        sources = reached.pop()
+        x = x[sources]
+        for layer in self.layers:
+            targets = reached.pop()
+            weights = normalize_weights(graph.similarities[targets])
+            indices = torch.searchsorted(sources, graph.indices[targets])
+            x = layer(x, torch.searchsorted(sources, targets), indices, weights)
+            sources = targets
+        return x
+
+    def edge_logits(self, from_source: Tensor, to_target: Tensor, indices: Tensor) -> Tensor:
+        """Two logits an edge, "not linked" and "linked".
+
+        Parameters
+        ----------
+        from_source : Tensor of shape (n_sources, edge_dim)
+            ``A h + b_A`` of the neighbours.
+        to_target : Tensor of shape (n_nodes, edge_dim)
+            ``B h + b_B`` of the nodes.
+        indices : Tensor of shape (n_nodes, n_neighbors)
+            Rows of `from_source`.
+
+        Returns
+        -------
+        Tensor of shape (n_nodes, n_neighbors, 2)
+        """
+        n_nodes, n_neighbors = indices.shape
+        q = (from_source[indices] + to_target[:, None]).view(n_nodes * n_neighbors, -1)
+        return self.logits(self.head(q)).view(n_nodes, n_neighbors, 2)
+
+    def forward(
+        self, x: Tensor, graph: NeighborGraph, nodes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Linkage logits and densities of some nodes.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_nodes, in_dim)
+            As `node_input` gives it.
+        graph : NeighborGraph
+        nodes : Tensor of shape (n,), int64, optional
+            Ascending; all nodes by default.
+
+        Returns
+        -------
+        logits : Tensor of shape (n, n_neighbors, 2)
+        density : Tensor of shape (n,)
+        """
+        if nodes is None:
+            nodes = torch.arange(graph.n_nodes, device=x.device)
+            sources = nodes
+            h = self.encode(x, graph)
+        else:
+            sources = with_neighbors(graph.indices, nodes)
+            h = self.encode(x, graph, sources)
+        indices = torch.searchsorted(sources, graph.indices[nodes])
+        from_source, to_target = self.source(h), self.target(h[torch.searchsorted(sources, nodes)])
+        if self.training:
+            logits = self.edge_logits(from_source, to_target, indices)
+        else:
+            logits = torch.cat(
+                [
+                    self.edge_logits(from_source, t, i)
+                    for t, i in zip(
+                        to_target.split(_HEAD_CHUNK), indices.split(_HEAD_CHUNK), strict=True
+                    )
+                ]
+            )
+        return logits, density_from_linkage(linkage_from_logits(logits), graph.similarities[nodes])
+
+    @torch.inference_mode()
+    def score(
+        self, x: Tensor, graph: NeighborGraph, nodes: Tensor | None = None
+    ) -> EdgeScores:
+        """Linkage probabilities and densities, for prediction."""
+        logits, density = self(x, graph, nodes)
+        return EdgeScores(linkage_from_logits(logits), density)
+
+
+def with_neighbors(indices: Tensor, nodes: Tensor) -> Tensor:
+    """Ascending union of `nodes` and their neighbours."""
+    return torch.unique(torch.cat([nodes, indices[nodes].reshape(-1)]))
+
+
+def linkage_from_logits(logits: Tensor) -> Tensor:
+    """Probability of the class "linked": softmax over two logits, as one sigmoid."""
+    return torch.sigmoid(logits[..., 1] - logits[..., 0])
+
+
+def density_from_linkage(linkage: Tensor, similarities: Tensor) -> Tensor:
+    r"""Density of each node, :math:`\hat d_i = \mathrm{mean}_j s_{ij} (2 \hat r_{ij} - 1)`.
+
+    The mean is over the edges there are: similarity 0 means no edge. A node without any has
+    density 0.
+    """
+    n_edges = (similarities > 0).sum(dim=1).clamp_min(1)
+    return (similarities * (2 * linkage - 1)).sum(dim=1) / n_edges
+
+
+def reference_state_dict(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a state dict of the authors' implementation to ours.
+
+    Parameters
+    ----------
+    weights : dict of str to Tensor
+        State dict of the DGL example ``hilander``.
+
+    Returns
+    -------
+    dict of str to Tensor
+        For ``Lander.load_state_dict``. The two biases of the authors' GAT are added up.
+    """
+    names = {
+        "src_mlp": "source",
+        "dst_mlp": "target",
+        "classifier_conn.0": "head.0",
+        "classifier_conn.1": "head.1",
+        "classifier_conn.2": "head.2",
+        "classifier_conn.3": "logits",
+    }
+    renamed = {}
+    for name, value in weights.items():
+        stem, _, last = name.rpartition(".")
+        if not stem.startswith("conv."):
+            renamed[f"{names[stem]}.{last}"] = value
+            continue
+        layer = f"layers.{stem.split('.')[1]}"
+        if stem.endswith("gcn_layer.mlp") or stem.endswith("gcn_layer.fc"):
+            renamed[f"{layer}.linear.{last}"] = value
+        elif last in ("attn_l", "attn_r"):
+            renamed[f"{layer}.{'source' if last == 'attn_l' else 'target'}"] = value.reshape(-1)
+        else:
+            key = f"{layer}.bias"
+            renamed[key] = renamed.get(key, 0) + value.reshape(-1)
+    return renamed

@@ -1,0 +1,145 @@
+"""Embeddings to neighbour graph, exact or approximate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sklearn_hilander._types import NeighborGraph
+
+# Rows from which the approximate search is the quicker one; see the scale benchmark.
+AUTO_BRUTE_MAX_ROWS = 30_000
+HNSW_M = 16
+HNSW_EF_CONSTRUCTION = 100
+HNSW_EF = 64
+# Similarities of one block: 4 bytes each, so about 128 MB.
+_BLOCK_ELEMENTS = 32_000_000
+
+
+def build_neighbor_graph(
+    features: Tensor,
+    n_neighbors: int,
+    *,
+    metric: str = "cosine",
+    algorithm: str = "auto",
+    n_threads: int = 1,
+) -> NeighborGraph:
+    """Neighbour graph of embeddings, self left out.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_nodes, n_features), float32
+        Unit rows for ``metric="cosine"``; for ``"euclidean"`` rows in units of the length at which
+        similarity has fallen to ``exp(-1/2)``.
+    n_neighbors : int
+        At most ``n_nodes - 1`` are given.
+    metric : {"cosine", "euclidean"}, default="cosine"
+        Similarity is the cosine clipped to [0, 1], or ``exp(-|x - y|^2 / 2)``.
+    algorithm : {"auto", "brute", "hnsw"}, default="auto"
+    n_threads : int, default=1
+        Threads that build the approximate index. With more than one its graph differs from run
+        to run.
+
+    Returns
+    -------
+    NeighborGraph
+    """
+    n_nodes = features.shape[0]
+    k = min(n_neighbors, n_nodes - 1)
+    if k <= 0:
+        empty = features.new_zeros((n_nodes, 0))
+        return NeighborGraph(empty.long(), empty)
+    if resolve_algorithm(algorithm, features) == "brute":
+        found, indices = _search_brute(features, features, k, metric, skip_self=True)
+    else:
+        found, indices = _search_hnsw(features, features, k + 1, metric, n_threads)
+        found, indices = _drop_self(found, indices)
+    return NeighborGraph(indices, to_similarity(found, metric))
+
+
+def query_neighbors(
+    queries: Tensor, features: Tensor, n_neighbors: int, *, metric: str = "cosine"
+) -> NeighborGraph:
+    """Exact nearest rows of `features` for each row of `queries`.
+
+    Parameters
+    ----------
+    queries : Tensor of shape (n_queries, n_features)
+    features : Tensor of shape (n_nodes, n_features)
+    n_neighbors : int
+        At most ``n_nodes`` are given.
+    metric : {"cosine", "euclidean"}, default="cosine"
+
+    Returns
+    -------
+    NeighborGraph
+        Of shape (n_queries, n_neighbors); indices are rows of `features`.
+    """
+    k = min(n_neighbors, features.shape[0])
+    found, indices = _search_brute(queries, features, k, metric, skip_self=False)
+    return NeighborGraph(indices, to_similarity(found, metric))
+
+
+def resolve_algorithm(algorithm: str, features: Tensor) -> str:
+    """Which search "auto" means for these rows."""
+    if algorithm != "auto":
+        return algorithm
+    return "brute" if features.is_cuda or len(features) <= AUTO_BRUTE_MAX_ROWS else "hnsw"
+
+
+def to_similarity(closeness: Tensor, metric: str) -> Tensor:
+    """Turn inner products, or negative squared distances, into similarities in [0, 1]."""
+    if metric == "euclidean":
+        return torch.exp(closeness.clamp(max=0) / 2)
+    return closeness.clamp(0, 1)
+
+
+def _search_brute(
+    queries: Tensor, features: Tensor, k: int, metric: str, *, skip_self: bool
+) -> tuple[Tensor, Tensor]:
+    """Exact search in blocks of queries; closeness is the inner product or -|x - y|^2."""
+    n_queries, n_nodes = queries.shape[0], features.shape[0]
+    closeness = queries.new_empty((n_queries, k))
+    indices = torch.empty((n_queries, k), dtype=torch.int64, device=queries.device)
+    block = max(1, min(n_queries, _BLOCK_ELEMENTS // n_nodes))
+    transposed = features.T
+    squared = (features * features).sum(dim=1) if metric == "euclidean" else None
+    for start in range(0, n_queries, block):
+        stop = min(start + block, n_queries)
+        rows = queries[start:stop]
+        scores = rows @ transposed
+        if squared is not None:
+            scores.mul_(2).sub_(squared).sub_((rows * rows).sum(dim=1)[:, None])
+        if skip_self:
+            own = torch.arange(start, stop, device=queries.device)
+            scores[own - start, own] = -torch.inf
+        torch.topk(scores, k, dim=1, out=(closeness[start:stop], indices[start:stop]))
+    return closeness, indices
+
+
+def _search_hnsw(
+    queries: Tensor, features: Tensor, k: int, metric: str, n_threads: int
+) -> tuple[Tensor, Tensor]:
+    """Approximate search; closeness as in `_search_brute`."""
+    import hnswlib
+
+    rows = features.cpu().numpy()
+    index = hnswlib.Index(space="l2" if metric == "euclidean" else "ip", dim=rows.shape[1])
+    index.init_index(len(rows), M=HNSW_M, ef_construction=HNSW_EF_CONSTRUCTION, random_seed=0)
+    index.add_items(rows, num_threads=n_threads)
+    index.set_ef(max(HNSW_EF, k + 1))
+    # Queries do not change the index: any number of threads finds the same neighbours.
+    indices, distances = index.knn_query(queries.cpu().numpy(), k=k)
+    closeness = torch.from_numpy(distances)
+    closeness = -closeness if metric == "euclidean" else 1 - closeness
+    device = features.device
+    return closeness.to(device), torch.from_numpy(indices.astype("int64")).to(device)
+
+
+def _drop_self(closeness: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Drop each row's own entry, or its last one where the search missed the row itself."""
+    n_rows, k = indices.shape
+    own = indices == torch.arange(n_rows, device=indices.device)[:, None]
+    own[:, -1] |= ~own.any(dim=1)
+    keep = ~own
+    return closeness[keep].view(n_rows, k - 1), indices[keep].view(n_rows, k - 1)

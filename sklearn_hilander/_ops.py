@@ -1,0 +1,67 @@
+"""Sums, means and softmax over neighbourhoods and clusters."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def neighbor_sum(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum over each node's neighbours, ``out[i] = sum_j weights[i, j] x[indices[i, j]]``.
+
+    The fused form never holds an array of (edges, features).
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_sources, n_features)
+    indices : Tensor of shape (n_nodes, n_neighbors), int64
+    weights : Tensor of shape (n_nodes, n_neighbors)
+
+    Returns
+    -------
+    Tensor of shape (n_nodes, n_features)
+    """
+    return F.embedding_bag(indices, features, per_sample_weights=weights, mode="sum")
+
+
+def normalize_weights(weights: Tensor) -> Tensor:
+    """Scale each row of non-negative weights to sum 1; an all-zero row stays zero."""
+    return weights / weights.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def segment_sum(values: Tensor, labels: Tensor, n_segments: int) -> Tensor:
+    """Sum of the rows of each label.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, ...)
+    labels : Tensor of shape (n,), int64
+        Segment of each row, in [0, n_segments).
+    n_segments : int
+
+    Returns
+    -------
+    Tensor of shape (n_segments, ...)
+    """
+    out = values.new_zeros((n_segments, *values.shape[1:]))
+    return out.index_add_(0, labels, values)
+
+
+def segment_mean(values: Tensor, labels: Tensor, n_segments: int, weights: Tensor) -> Tensor:
+    """Weighted mean of the rows of each label.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, n_features)
+    labels : Tensor of shape (n,), int64
+    n_segments : int
+        Every segment must hold a row.
+    weights : Tensor of shape (n,)
+
+    Returns
+    -------
+    Tensor of shape (n_segments, n_features)
+    """
+    total = segment_sum(values * weights[:, None], labels, n_segments)
+    return total / segment_sum(weights, labels, n_segments)[:, None]

@@ -1,0 +1,250 @@
+"""Meta-training: levels grown from labels, losses, loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sklearn_hilander._decode import decode_forest
+from sklearn_hilander._hierarchy import iterate_levels
+from sklearn_hilander._lander import Lander
+from sklearn_hilander._neighbors import build_neighbor_graph
+from sklearn_hilander._scoring import OracleScorer
+from sklearn_hilander._types import NeighborGraph
+
+MOMENTUM = 0.9
+WEIGHT_DECAY = 1e-5
+FINAL_LEARNING_RATE = 1e-5
+
+
+@dataclass(frozen=True)
+class TrainingLevel:
+    """One graph of the training pool, with its targets.
+
+    Attributes
+    ----------
+    x : Tensor of shape (n_nodes, in_dim)
+        Input of the model.
+    graph : NeighborGraph
+    same_class : Tensor of shape (n_nodes, n_neighbors), bool
+    density : Tensor of shape (n_nodes,)
+    mask : Tensor of shape (n_nodes, n_neighbors), bool
+        Edges that the linkage loss is taken over.
+    """
+
+    x: Tensor
+    graph: NeighborGraph
+    same_class: Tensor
+    density: Tensor
+    mask: Tensor
+
+
+def linkage_mask(graph: NeighborGraph, density: Tensor) -> Tensor:
+    """Edges that the linkage loss is taken over: those whose neighbour is truly denser.
+
+    Parameters
+    ----------
+    graph : NeighborGraph
+    density : Tensor of shape (n_nodes,)
+        True densities.
+
+    Returns
+    -------
+    Tensor of shape (n_nodes, n_neighbors), bool
+    """
+    return (density[graph.indices] > density[:, None]) & (graph.similarities > 0)
+
+
+def lander_losses(
+    logits: Tensor, density: Tensor, same_class: Tensor, true_density: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Loss of linkage and of density (Hi-LANDER, equations 6 to 8).
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n_nodes, n_neighbors, 2)
+    density : Tensor of shape (n_nodes,)
+    same_class : Tensor of shape (n_nodes, n_neighbors), bool
+    true_density : Tensor of shape (n_nodes,)
+    mask : Tensor of shape (n_nodes, n_neighbors), bool
+        Edges that count.
+
+    Returns
+    -------
+    linkage_loss : Tensor, scalar
+        Mean cross-entropy over the masked edges; 0 where there is none.
+    density_loss : Tensor, scalar
+        Mean squared error over the nodes.
+    """
+    density_loss = F.mse_loss(density, true_density)
+    if not mask.any():
+        return logits.sum() * 0, density_loss
+    return F.cross_entropy(logits[mask], same_class[mask].long()), density_loss
+
+
+def balance_mask(mask: Tensor, same_class: Tensor, generator: torch.Generator) -> Tensor:
+    """Subsample the larger class of the masked edges to the size of the smaller.
+
+    Where one class has no edge at all, every edge is kept.
+    """
+    positive = torch.nonzero((mask & same_class).view(-1))[:, 0]
+    negative = torch.nonzero((mask & ~same_class).view(-1))[:, 0]
+    n = min(len(positive), len(negative))
+    if n == 0:
+        return mask
+    balanced = torch.zeros(mask.numel(), dtype=torch.bool)
+    for edges in (positive, negative):
+        balanced[edges[torch.randperm(len(edges), generator=generator)[:n]]] = True
+    return balanced.view_as(mask)
+
+
+def training_scales(n_neighbors: int) -> tuple[tuple[int, int], ...]:
+    """Pairs of (n_neighbors, levels): (9, 2), (4, 3), (2, 4) for the authors' 9 neighbours."""
+    return ((n_neighbors, 2), (max(2, n_neighbors // 2), 3), (max(2, n_neighbors // 4), 4))
+
+
+def build_training_levels(
+    features: Tensor,
+    y: Tensor,
+    lander: Lander,
+    n_neighbors: int,
+    *,
+    weights: Tensor | None = None,
+    mean_features: Tensor | None = None,
+    **search: object,
+) -> list[TrainingLevel]:
+    """Grow the training hierarchies from labels, at three numbers of neighbours.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_samples, n_features)
+    y : Tensor of shape (n_samples,), int64
+    lander : Lander
+        Says what the input of a node is.
+    n_neighbors : int
+        The largest number of neighbours.
+    weights, mean_features
+        As in `iterate_levels`.
+    **search
+        Of `build_neighbor_graph`.
+
+    Returns
+    -------
+    list of TrainingLevel
+        Empty if there are fewer than two samples.
+    """
+    oracle = OracleScorer(y)
+    pool = []
+    for k, max_levels in training_scales(n_neighbors):
+        for level, _ in iterate_levels(
+            features,
+            oracle,
+            build_graph=partial(build_neighbor_graph, n_neighbors=k, **search),
+            decode=lambda level, scores: decode_forest(level.graph, scores, 0.0),
+            max_levels=max_levels,
+            weights=weights,
+            mean_features=mean_features,
+        ):
+            density = oracle(level).density
+            pool.append(
+                TrainingLevel(
+                    x=lander.node_input(level.peak_features, level.mean_features),
+                    graph=level.graph,
+                    same_class=oracle.same_class(level),
+                    density=density,
+                    mask=linkage_mask(level.graph, density),
+                )
+            )
+    return pool
+
+
+def train_lander(
+    lander: Lander,
+    levels: list[TrainingLevel],
+    *,
+    max_iter: int,
+    learning_rate: float,
+    batch_size: int,
+    generator: torch.Generator,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train in place: SGD with momentum, cosine schedule, batches over the nodes of all levels.
+
+    Parameters
+    ----------
+    lander : Lander
+    levels : list of TrainingLevel
+    max_iter : int
+        Epochs.
+    learning_rate : float
+        At the first epoch; it falls to 1e-5 at the last.
+    batch_size : int
+        Nodes a step.
+    generator : torch.Generator
+        Source of the order of nodes and of balanced sampling; on the CPU.
+    on_epoch : callable, optional
+        Called with the epoch and its mean loss.
+
+    Returns
+    -------
+    list of float
+        Mean loss of each epoch; empty without levels.
+    """
+    if not levels:
+        return []
+    optimizer = torch.optim.SGD(
+        lander.parameters(), lr=learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, max_iter, eta_min=min(FINAL_LEARNING_RATE, learning_rate)
+    )
+    starts = torch.tensor([0] + [level.graph.n_nodes for level in levels]).cumsum(0)
+    curve = []
+    lander.train()
+    for epoch in range(max_iter):
+        total, n_seen = 0.0, 0
+        for batch in torch.randperm(int(starts[-1]), generator=generator).split(batch_size):
+            optimizer.zero_grad()
+            loss = _batch_loss(lander, levels, starts, batch.sort().values, generator)
+            loss.backward()
+            optimizer.step()
+            total, n_seen = total + loss.item() * len(batch), n_seen + len(batch)
+        schedule.step()
+        curve.append(total / n_seen)
+        if on_epoch is not None:
+            on_epoch(epoch, curve[-1])
+    lander.eval()
+    return curve
+
+
+def _batch_loss(
+    lander: Lander,
+    levels: list[TrainingLevel],
+    starts: Tensor,
+    batch: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """Loss of one batch: nodes of several levels, their edges taken together."""
+    logits, densities, same_class, true_density, masks = [], [], [], [], []
+    bounds = torch.searchsorted(batch, starts)
+    for level, start, low, high in zip(levels, starts, bounds[:-1], bounds[1:], strict=False):
+        if low == high:
+            continue
+        nodes = (batch[low:high] - start).to(level.x.device)
+        out, density = lander(level.x, level.graph, nodes)
+        logits.append(out.reshape(-1, 2))
+        densities.append(density)
+        same_class.append(level.same_class[nodes].reshape(-1))
+        true_density.append(level.density[nodes])
+        masks.append(level.mask[nodes].reshape(-1))
+    same = torch.cat(same_class)
+    mask = balance_mask(torch.cat(masks), same, generator)
+    linkage, density = lander_losses(
+        torch.cat(logits), torch.cat(densities), same, torch.cat(true_density), mask
+    )
+    return linkage + density

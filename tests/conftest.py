@@ -1,0 +1,31 @@
+"""Small data that several test files use."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Real digits: classes 0 to 4 to learn from, 5 to 9 never seen."""
+    X, y = load_digits(return_X_y=True)
+    seen = y < 5
+    return X[seen], y[seen], X[~seen], y[~seen]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def make_clusters(rng, n_clusters=6, size=12, n_features=16, spread=0.15):
+    """Rows around random directions, and their clusters."""
+    centers = rng.normal(size=(n_clusters, n_features))
+    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
+    y = np.repeat(np.arange(n_clusters), size)
+    return centers[y] + spread * rng.normal(size=(len(y), n_features)), y
+
+
+@pytest.fixture
+def clusters(rng):
+    return make_clusters(rng)

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn_hilander import _embeddings
+from sklearn_hilander._embeddings import (
+    RowScaler,
+    canonical_embeddings,
+    fit_row_scaler,
+    match_rows,
+)
+
+COSINE = RowScaler("cosine")
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 30), values=st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_distinct_rows_whatever_the_order(seed, n, values):
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, values + 1, size=(n, 3)).astype(float)
+    whole = canonical_embeddings(X, COSINE)
+    # Every sample is the embedding of itself, and no two distinct rows are equal.
+    np.testing.assert_array_equal(whole.features[whole.inverse], COSINE(X))
+    assert len(np.unique(whole.features, axis=0)) == len(whole.features)
+    assert whole.counts.sum() == n
+    np.testing.assert_array_equal(whole.inverse[whole.first], np.arange(len(whole.features)))
+    order = rng.permutation(n)
+    shuffled = canonical_embeddings(X[order], COSINE)
+    np.testing.assert_array_equal(shuffled.features, whole.features)
+    np.testing.assert_array_equal(shuffled.inverse, whole.inverse[order])
+
+
+def test_colliding_hashes_are_told_apart(monkeypatch):
+    monkeypatch.setattr(
+        _embeddings, "_hash_all", lambda X, scaler: np.zeros(len(X), dtype=np.uint64)
+    )
+    X = np.array([[1.0, 2], [2, 1], [1, 2], [0, 1], [2, 1]])
+    found = canonical_embeddings(X, COSINE)
+    assert len(found.features) == 3
+    np.testing.assert_array_equal(found.features[found.inverse], COSINE(X))
+    np.testing.assert_array_equal(match_rows(found, found), np.arange(3))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e300])
+def test_norms_out_of_the_range_of_squares(scale):
+    rows = COSINE(np.array([[3.0, 4.0], [-4.0, 3.0]]) * scale)
+    np.testing.assert_allclose(rows, [[0.6, 0.8], [-0.8, 0.6]], rtol=1e-6)
+
+
+def test_zero_rows_stay_zero_and_signs_of_zero_do_not_matter():
+    rows = COSINE(np.array([[0.0, -0.0], [0.0, 1.0], [-0.0, 1.0]]))
+    np.testing.assert_array_equal(rows, [[0, 0], [0, 1], [0, 1]])
+    assert not np.signbit(rows).any()
+
+
+def test_euclidean_scale_is_that_of_the_neighborhoods(rng):
+    X = rng.normal(size=(400, 3)) * 50 + 1000
+    scaler = fit_row_scaler(X, "euclidean", 5)
+    rows = scaler(X).astype(float)
+    distances = np.sort(np.linalg.norm(rows[:, None] - rows, axis=2), axis=1)[:, 5]
+    assert np.median(distances) == pytest.approx(1, rel=0.01)
+    order = rng.permutation(len(X))
+    again = fit_row_scaler(X[order], "euclidean", 5)
+    assert again.scale == scaler.scale
+    np.testing.assert_array_equal(again.center, scaler.center)
+
+
+@pytest.mark.parametrize("X", [np.ones((4, 2)), np.zeros((3, 1)), np.full((2, 2), 1e308)])
+def test_euclidean_without_any_distance(X):
+    rows = fit_row_scaler(X, "euclidean", 3)(X)
+    assert np.isfinite(rows).all()
+    assert (rows == rows[0]).all()
+
+
+def test_match_rows(rng):
+    X = rng.normal(size=(20, 4))
+    known = canonical_embeddings(X, COSINE)
+    new = canonical_embeddings(np.vstack([X[[3, 7]], rng.normal(size=(2, 4))]), COSINE)
+    found = match_rows(new, known)
+    assert (found >= 0).sum() == 2
+    hit = found >= 0
+    np.testing.assert_array_equal(known.features[found[hit]], new.features[hit])

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+from sklearn_hilander import _neighbors
+from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors, resolve_algorithm
+
+
+def unit_rows(rng, n, d):
+    rows = rng.normal(size=(n, d)).astype(np.float32)
+    return torch.from_numpy(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_brute_equals_scikit_learn(rng, metric, monkeypatch):
+    monkeypatch.setattr(_neighbors, "_BLOCK_ELEMENTS", 700)  # several blocks
+    X = unit_rows(rng, 103, 7)
+    graph = build_neighbor_graph(X, 5, metric=metric, algorithm="brute")
+    distances, indices = NearestNeighbors(n_neighbors=5, metric=metric).fit(X).kneighbors()
+    np.testing.assert_array_equal(graph.indices, indices)
+    expected = np.clip(1 - distances, 0, 1) if metric == "cosine" else np.exp(-(distances**2) / 2)
+    np.testing.assert_allclose(graph.similarities, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_hnsw_finds_what_brute_finds(rng, metric):
+    X = unit_rows(rng, 2000, 12)
+    exact = build_neighbor_graph(X, 10, metric=metric, algorithm="brute")
+    approximate = build_neighbor_graph(X, 10, metric=metric, algorithm="hnsw")
+    hits = [
+        len(np.intersect1d(a, b)) for a, b in zip(exact.indices, approximate.indices, strict=True)
+    ]
+    assert np.mean(hits) > 9.5
+    np.testing.assert_allclose(
+        approximate.similarities[:, 0], exact.similarities[:, 0], atol=1e-3
+    )
+    again = build_neighbor_graph(X, 10, metric=metric, algorithm="hnsw")
+    assert torch.equal(again.indices, approximate.indices)
+
+
+@pytest.mark.parametrize("algorithm", ["brute", "hnsw"])
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_fewer_rows_than_neighbors(rng, algorithm, n):
+    graph = build_neighbor_graph(unit_rows(rng, n, 4), 8, algorithm=algorithm)
+    assert graph.indices.shape == (n, n - 1)
+    for i, row in enumerate(graph.indices.tolist()):
+        assert sorted([*row, i]) == list(range(n))
+
+
+@pytest.mark.parametrize("algorithm", ["brute", "hnsw"])
+def test_never_itself_even_among_equal_rows(algorithm):
+    X = torch.ones(30, 4) / 2
+    graph = build_neighbor_graph(X, 6, algorithm=algorithm)
+    assert not (graph.indices == torch.arange(30)[:, None]).any()
+    assert (graph.similarities <= 1).all()
+
+
+def test_similarity_is_clipped():
+    X = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    graph = build_neighbor_graph(X, 2)
+    assert (graph.similarities == 0).all()
+
+
+def test_query_neighbors(rng):
+    X, Q = unit_rows(rng, 50, 6), unit_rows(rng, 9, 6)
+    found = query_neighbors(Q, X, 4)
+    expected = torch.topk(Q @ X.T, 4, dim=1)
+    assert torch.equal(found.indices, expected.indices)
+    assert query_neighbors(Q, X[:2], 4).indices.shape == (9, 2)
+
+
+def test_auto_switches_with_size():
+    assert resolve_algorithm("auto", torch.empty(_neighbors.AUTO_BRUTE_MAX_ROWS, 1)) == "brute"
+    assert resolve_algorithm("auto", torch.empty(_neighbors.AUTO_BRUTE_MAX_ROWS + 1, 1)) == "hnsw"
+    assert resolve_algorithm("brute", torch.empty(10**6, 1)) == "brute"
