@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,15 +13,17 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
 from sklearn_hilander._architectures import ARCHITECTURES, Architecture
+from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
 from sklearn_hilander._clustering import ClusterSettings, assign_rows, cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
 from sklearn_hilander._model import Model, ModelSettings, meta_train
+from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander.metrics import pairwise_f_score
 
 _FLOATS = [np.float64, np.float32, np.float16]
 
 
-class HiLanderClustering(ClusterMixin, BaseEstimator):
+class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
     """Cluster with a model that learned from other classes how to cluster (Hi-LANDER).
 
     ``fit(X, y)`` meta-trains on labelled rows; ``fit_predict(X)`` then clusters rows of other
@@ -178,6 +180,7 @@ class HiLanderClustering(ClusterMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     def fit(self, X, y=None):
         """Meta-train if there are labels, then cluster the rows.
 
@@ -202,14 +205,22 @@ class HiLanderClustering(ClusterMixin, BaseEstimator):
             was trained on.
         """
         self._validate_params()
-        with self._restore_on_failure():
+        with (
+            # The task first: what callbacks keep on the estimator is theirs to clear.
+            fit_task(self, n_subtasks=1 if y is None else 2, X=X, y=y) as task,
+            unchanged_on_failure(self),
+            thread_limit(self.n_jobs) as n_threads,
+        ):
             X, y = self._check_training_input(X, y)
-            with thread_limit(self.n_jobs) as n_threads:
-                model = self._model_at_hand() if y is None else self._meta_train(X, y, n_threads)
-                self._check_model_width(model)
-                settings = self._cluster_settings(n_threads, model)
+            if y is None:
+                model = self._model_at_hand()
+            else:
+                model = self._meta_train(X, y, n_threads, task)
+            self._check_model_width(model)
+            settings = self._cluster_settings(n_threads, model)
+            with task.subtask("cluster", n_subtasks=self.max_levels) as clustering:
                 labels, hierarchy, known = cluster_rows(
-                    X, model.make_scorer(), settings, self._report_level if self.verbose else None
+                    X, model.make_scorer(), settings, partial(self._report_level, clustering)
                 )
             self._model, self._known = model, known
             self.labels_, self.hierarchy_ = labels, hierarchy
@@ -286,17 +297,6 @@ class HiLanderClustering(ClusterMixin, BaseEstimator):
         clone.pretrained = self.pretrained
         return clone
 
-    @contextmanager
-    def _restore_on_failure(self) -> Iterator[None]:
-        """Leave the fitted state as it was if the block raises."""
-        before = dict(vars(self))
-        try:
-            yield
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
     def _check_training_input(self, X, y):
         """Validated rows, and classes from 0 or None."""
         if y is None:
@@ -331,7 +331,7 @@ class HiLanderClustering(ClusterMixin, BaseEstimator):
             faithful=self._architecture().faithful,
         )
 
-    def _meta_train(self, X: np.ndarray, y: np.ndarray, n_threads: int) -> Model:
+    def _meta_train(self, X: np.ndarray, y: np.ndarray, n_threads: int, task: FitTask) -> Model:
         """Train, or take a model that `memory` keeps."""
         settings = ModelSettings(
             architecture=self._architecture(),
@@ -343,8 +343,12 @@ class HiLanderClustering(ClusterMixin, BaseEstimator):
             seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
         )
         train = check_memory(self.memory).cache(meta_train, ignore=["on_epoch"])
-        clustering = self._cluster_settings(n_threads, None)
-        return train(X, y, settings, clustering, self._report_epoch if self.verbose else None)
+        # Without what only decides later: a search over it must find the same model.
+        clustering = replace(
+            self._cluster_settings(n_threads, None), linkage_threshold=0.0, min_cluster_size=1
+        )
+        with task.subtask("meta-train", n_subtasks=self.max_iter) as training:
+            return train(X, y, settings, clustering, partial(self._report_epoch, training))
 
     def _model_at_hand(self) -> Model:
         """The model trained by this object, else the pretrained one, else none at all."""
@@ -368,11 +372,17 @@ class HiLanderClustering(ClusterMixin, BaseEstimator):
                 f"{model.lander.n_features}: give rows of the same encoder, or labels to train on."
             )
 
-    def _report_epoch(self, epoch: int, loss: float) -> None:
-        print(f"[HiLanderClustering] epoch {epoch + 1}/{self.max_iter}, loss {loss:.4f}")
+    def _report_epoch(self, task: FitTask, epoch: int, loss: float) -> None:
+        with task.subtask("epoch"):
+            pass
+        if self.verbose:
+            print(f"[HiLanderClustering] epoch {epoch + 1}/{self.max_iter}, loss {loss:.4f}")
 
-    def _report_level(self, level, forest) -> None:
-        print(
-            f"[HiLanderClustering] level {level.depth}: {level.graph.n_nodes} nodes, "
-            f"{forest.n_edges} merged, {len(forest.roots)} left"
-        )
+    def _report_level(self, task: FitTask, level, forest) -> None:
+        with task.subtask("level"):
+            pass
+        if self.verbose:
+            print(
+                f"[HiLanderClustering] level {level.depth}: {level.graph.n_nodes} nodes, "
+                f"{forest.n_edges} merged, {len(forest.roots)} left"
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,7 +32,10 @@ class GCNLayer(nn.Module):
     def forward(self, features: Tensor, nodes: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
         """Encode `nodes`, rows of `features`, from their neighbours."""
         around = neighbor_sum(features, indices, weights)
-        return F.relu(self.linear(torch.cat([features[nodes], around], dim=1)))
+        weight = folded(self.linear.weight, 2, features.shape[1])
+        return F.relu(
+            F.linear(torch.cat([features[nodes], around], dim=1), weight, self.linear.bias)
+        )
 
 
 class GATLayer(nn.Module):
@@ -57,7 +62,7 @@ class GATLayer(nn.Module):
 
     def forward(self, features: Tensor, nodes: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
         """Encode `nodes`, rows of `features`, from their neighbours."""
-        z = self.linear(features)
+        z = F.linear(features, folded(self.linear.weight, 1, features.shape[1]))
         attention = (z @ self.source)[indices] + (z @ self.target)[nodes][:, None]
         attention = F.leaky_relu(attention, _GAT_SLOPE).masked_fill(weights == 0, -torch.inf)
         # A node without edges attends to nothing: softmax of -inf alone is NaN.
@@ -99,7 +104,7 @@ class Lander(nn.Module):
         layer = {"gcn": GCNLayer, "gat": GATLayer}[encoder]
         in_dim = 2 * n_features if mean_features else n_features
         dims = [in_dim] + [hidden_dim] * n_layers
-        self.layers = nn.ModuleList(layer(a, b) for a, b in zip(dims[:-1], dims[1:], strict=True))
+        self.layers = nn.ModuleList(layer(a, b) for a, b in pairwise(dims))
         edge_dim = max(1, hidden_dim // 2)
         self.source = nn.Linear(hidden_dim, edge_dim)
         self.target = nn.Linear(hidden_dim, edge_dim)
@@ -109,8 +114,12 @@ class Lander(nn.Module):
         self.logits = nn.Linear(edge_dim, 2)
 
     def node_input(self, peak_features: Tensor, mean_features: Tensor) -> Tensor:
-        """Input of each node, of shape (n_nodes, n_features or 2 * n_features)."""
-        if self.mean_features:
+        """Input of each node, of shape (n_nodes, n_features or 2 * n_features).
+
+        Where mean and peak features are the very same array, as among the samples themselves,
+        one copy is enough: the layers fold their weights to it.
+        """
+        if self.mean_features and mean_features is not peak_features:
             return torch.cat([peak_features, mean_features], dim=1)
         return peak_features
 
@@ -120,6 +129,7 @@ class Lander(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (n_nodes, in_dim)
+            As `node_input` gives it.
         graph : NeighborGraph
         nodes : Tensor of shape (n,), int64, optional
             Ascending; all nodes by default.
@@ -209,12 +219,31 @@ class Lander(nn.Module):
         return logits, density_from_linkage(linkage_from_logits(logits), graph.similarities[nodes])
 
     @torch.inference_mode()
-    def score(
-        self, x: Tensor, graph: NeighborGraph, nodes: Tensor | None = None
-    ) -> EdgeScores:
+    def score(self, x: Tensor, graph: NeighborGraph, nodes: Tensor | None = None) -> EdgeScores:
         """Linkage probabilities and densities, for prediction."""
         logits, density = self(x, graph, nodes)
         return EdgeScores(linkage_from_logits(logits), density)
+
+
+def folded(weight: Tensor, n_blocks: int, width: int) -> Tensor:
+    """Weights for inputs whose peak and mean half are equal, and given once.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (out_dim, n_blocks * in_dim)
+    n_blocks : int
+        Blocks of input side by side.
+    width : int
+        Width of each block as given: in_dim, or its half.
+
+    Returns
+    -------
+    Tensor of shape (out_dim, n_blocks * width)
+    """
+    out_dim, in_dim = weight.shape
+    if n_blocks * width == in_dim:
+        return weight
+    return weight.view(out_dim, n_blocks, -1, width).sum(dim=2).view(out_dim, -1)
 
 
 def with_neighbors(indices: Tensor, nodes: Tensor) -> Tensor:

@@ -91,15 +91,16 @@ def meta_train(
         held_out = split_classes(labels, settings.seed)
         if held_out is not None:
             rest, _ = _train(
-                features[~held_out], labels[~held_out], embeddings.counts[~held_out],
-                settings, clustering,
+                features[~held_out],
+                labels[~held_out],
+                embeddings.counts[~held_out],
+                settings,
+                clustering,
             )
             threshold = calibrate_threshold(
                 features[held_out], labels[held_out], LanderScorer(rest), clustering
             )
-    lander, curve = _train(
-        features, labels, embeddings.counts, settings, clustering, on_epoch
-    )
+    lander, curve = _train(features, labels, embeddings.counts, settings, clustering, on_epoch)
     return Model(lander, threshold, tuple(curve))
 
 

@@ -88,6 +88,4 @@ class LocalScalingScorer:
             nodes = torch.arange(level.graph.n_nodes, device=squared.device)
         indices = level.graph.indices[nodes]
         linkage = torch.exp2(-squared[nodes] / (scales[nodes][:, None] * scales[indices]))
-        return EdgeScores(
-            linkage, density_from_linkage(linkage, level.graph.similarities[nodes])
-        )
+        return EdgeScores(linkage, density_from_linkage(linkage, level.graph.similarities[nodes]))

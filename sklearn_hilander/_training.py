@@ -97,9 +97,10 @@ def balance_mask(mask: Tensor, same_class: Tensor, generator: torch.Generator) -
     n = min(len(positive), len(negative))
     if n == 0:
         return mask
-    balanced = torch.zeros(mask.numel(), dtype=torch.bool)
+    balanced = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
     for edges in (positive, negative):
-        balanced[edges[torch.randperm(len(edges), generator=generator)[:n]]] = True
+        chosen = torch.randperm(len(edges), generator=generator)[:n]
+        balanced[edges[chosen.to(edges.device)]] = True
     return balanced.view_as(mask)
 
 
@@ -173,7 +174,7 @@ def train_lander(
     generator: torch.Generator,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Train in place: SGD with momentum, cosine schedule, batches over the nodes of all levels.
+    """Train in place: SGD with momentum, cosine schedule, each batch of nodes from one level.
 
     Parameters
     ----------
@@ -203,17 +204,22 @@ def train_lander(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, max_iter, eta_min=min(FINAL_LEARNING_RATE, learning_rate)
     )
-    starts = torch.tensor([0] + [level.graph.n_nodes for level in levels]).cumsum(0)
     curve = []
     lander.train()
     for epoch in range(max_iter):
+        batches = [
+            (level, batch.sort().values)
+            for level in levels
+            for batch in torch.randperm(level.graph.n_nodes, generator=generator).split(batch_size)
+        ]
         total, n_seen = 0.0, 0
-        for batch in torch.randperm(int(starts[-1]), generator=generator).split(batch_size):
+        for i in torch.randperm(len(batches), generator=generator).tolist():
+            level, nodes = batches[i]
             optimizer.zero_grad()
-            loss = _batch_loss(lander, levels, starts, batch.sort().values, generator)
+            loss = _batch_loss(lander, level, nodes.to(level.x.device), generator)
             loss.backward()
             optimizer.step()
-            total, n_seen = total + loss.item() * len(batch), n_seen + len(batch)
+            total, n_seen = total + loss.item() * len(nodes), n_seen + len(nodes)
         schedule.step()
         curve.append(total / n_seen)
         if on_epoch is not None:
@@ -223,28 +229,13 @@ def train_lander(
 
 
 def _batch_loss(
-    lander: Lander,
-    levels: list[TrainingLevel],
-    starts: Tensor,
-    batch: Tensor,
-    generator: torch.Generator,
+    lander: Lander, level: TrainingLevel, nodes: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Loss of one batch: nodes of several levels, their edges taken together."""
-    logits, densities, same_class, true_density, masks = [], [], [], [], []
-    bounds = torch.searchsorted(batch, starts)
-    for level, start, low, high in zip(levels, starts, bounds[:-1], bounds[1:], strict=False):
-        if low == high:
-            continue
-        nodes = (batch[low:high] - start).to(level.x.device)
-        out, density = lander(level.x, level.graph, nodes)
-        logits.append(out.reshape(-1, 2))
-        densities.append(density)
-        same_class.append(level.same_class[nodes].reshape(-1))
-        true_density.append(level.density[nodes])
-        masks.append(level.mask[nodes].reshape(-1))
-    same = torch.cat(same_class)
-    mask = balance_mask(torch.cat(masks), same, generator)
-    linkage, density = lander_losses(
-        torch.cat(logits), torch.cat(densities), same, torch.cat(true_density), mask
+    """Loss of some ascending nodes of one level."""
+    logits, density = lander(level.x, level.graph, nodes)
+    same_class = level.same_class[nodes]
+    mask = balance_mask(level.mask[nodes], same_class, generator)
+    linkage_loss, density_loss = lander_losses(
+        logits, density, same_class, level.density[nodes], mask
     )
-    return linkage + density
+    return linkage_loss + density_loss

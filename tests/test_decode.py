@@ -14,9 +14,7 @@ def decode_slowly(indices, similarities, linkage, density, threshold, strict):
     for i in range(n):
         best = -1.0
         for j, s, r in zip(indices[i], similarities[i], linkage[i], strict=True):
-            denser = density[j] > density[i] or (
-                not strict and density[j] == density[i] and j < i
-            )
+            denser = density[j] > density[i] or (not strict and density[j] == density[i] and j < i)
             if denser and s > 0 and r > threshold and r > best:
                 parents[i], best = int(j), r
     roots = []
@@ -66,7 +64,8 @@ def test_long_chain():
 
 
 def test_no_neighbors_no_edges():
-    forest = best_parents(torch.empty(3, 0, dtype=torch.int64), torch.empty(3, 0),
-                          torch.empty(3, 0, dtype=torch.bool))
+    forest = best_parents(
+        torch.empty(3, 0, dtype=torch.int64), torch.empty(3, 0), torch.empty(3, 0, dtype=torch.bool)
+    )
     assert forest.labels.tolist() == [0, 1, 2]
     assert forest.n_edges == 0

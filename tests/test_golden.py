@@ -80,9 +80,7 @@ def test_training_hierarchy_and_losses(golden):
         assert_close(level.peak_features, arrays[f"{part}/features"])
         assert_close(level.mean_features, arrays[f"{part}/cluster_features"])
         np.testing.assert_array_equal(y[level.peaks], arrays[f"{part}/labels"])
-        assert_close(
-            sorted_edges(level.graph.similarities, order), arrays[f"{part}/raw_affine"]
-        )
+        assert_close(sorted_edges(level.graph.similarities, order), arrays[f"{part}/raw_affine"])
         same, density = oracle.same_class(level), oracle(level).density
         np.testing.assert_array_equal(sorted_edges(same, order), arrays[f"{part}/labels_conn"])
         assert_close(density, arrays[f"{part}/density"])
@@ -96,8 +94,13 @@ def test_training_hierarchy_and_losses(golden):
 
 
 def clustering_runs(arrays):
-    return sorted({name.rsplit("/", 1)[0] for name in arrays.files if name.endswith("/labels")
-                   and name.startswith("infer/")})
+    return sorted(
+        {
+            name.rsplit("/", 1)[0]
+            for name in arrays.files
+            if name.endswith("/labels") and name.startswith("infer/")
+        }
+    )
 
 
 def test_clustering(golden):
@@ -139,6 +142,15 @@ def test_clustering(golden):
             assert pairwise_f_score(arrays[f"{part}/level_labels"], forest.labels.numpy()) == 1.0
             np.testing.assert_array_equal(np.sort(arrays[f"{part}/peaks"]), forest.roots)
         assert pairwise_f_score(arrays[f"{run}/labels"], hierarchy.labels[-1]) == 1.0
+
+
+def test_equal_peak_and_mean_features_may_be_given_once(golden):
+    arrays, lander, n_neighbors = golden
+    X = torch.from_numpy(arrays["X"])
+    graph = build_neighbor_graph(X, n_neighbors)
+    once, twice = lander.node_input(X, X), lander.node_input(X, X.clone())
+    assert once.shape == X.shape
+    assert_close(lander.score(once, graph).linkage, lander.score(twice, graph).linkage)
 
 
 def test_partial_evaluation_equals_whole(golden):

@@ -32,9 +32,7 @@ def test_hnsw_finds_what_brute_finds(rng, metric):
         len(np.intersect1d(a, b)) for a, b in zip(exact.indices, approximate.indices, strict=True)
     ]
     assert np.mean(hits) > 9.5
-    np.testing.assert_allclose(
-        approximate.similarities[:, 0], exact.similarities[:, 0], atol=1e-3
-    )
+    np.testing.assert_allclose(approximate.similarities[:, 0], exact.similarities[:, 0], atol=1e-3)
     again = build_neighbor_graph(X, 10, metric=metric, algorithm="hnsw")
     assert torch.equal(again.indices, approximate.indices)
 
