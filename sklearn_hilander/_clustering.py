@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_hilander._decode import decode_forest
 from sklearn_hilander._embeddings import (
     Embeddings,
     RowScaler,
@@ -18,28 +17,12 @@ from sklearn_hilander._embeddings import (
     fit_row_scaler,
     match_rows,
 )
-from sklearn_hilander._hierarchy import grow_hierarchy
+from sklearn_hilander._growth import ClusterSettings, OnLevel
 from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors
-from sklearn_hilander._types import Forest, Hierarchy, Level, NeighborGraph
+from sklearn_hilander._types import Hierarchy, Level, NeighborGraph
 
-
-@dataclass(frozen=True)
-class ClusterSettings:
-    """Parameters of one clustering; names as in `HiLanderClustering`."""
-
-    n_neighbors: int
-    linkage_threshold: float
-    max_levels: int
-    min_cluster_size: int
-    metric: str
-    algorithm: str
-    n_threads: int
-    device: torch.device
-    faithful: bool
-
-    def search(self) -> dict[str, object]:
-        """Keyword arguments of `build_neighbor_graph`."""
-        return dict(metric=self.metric, algorithm=self.algorithm, n_threads=self.n_threads)
+# Known neighbours that decide where a new row belongs.
+MAX_JOIN_NEIGHBORS = 9
 
 
 @dataclass(frozen=True)
@@ -66,72 +49,27 @@ class KnownClusters:
     n_clusters: int
 
 
-def grow(
-    features: np.ndarray,
-    scorer: Callable,
-    settings: ClusterSettings,
-    *,
-    weights: np.ndarray | None = None,
-    mean_features: np.ndarray | None = None,
-    on_level: Callable[[Level, Forest], None] | None = None,
-) -> tuple[Hierarchy, NeighborGraph | None]:
-    """Run the level loop on embeddings.
+class Grower(Protocol):
+    """A model, as this room needs it."""
 
-    Parameters
-    ----------
-    features : ndarray of shape (n_nodes, n_features), float32
-    scorer : callable
-        Level -> EdgeScores.
-    settings : ClusterSettings
-    weights, mean_features, on_level
-        As in `grow_hierarchy`.
+    def grow(
+        self, features: np.ndarray, settings: ClusterSettings, **options: object
+    ) -> tuple[Hierarchy, NeighborGraph | None]:
+        """Hierarchy of embeddings."""
 
-    Returns
-    -------
-    hierarchy : Hierarchy
-    graph : NeighborGraph or None
-        Of level 0; None if there is one node only.
-    """
-
-    def to_device(array: np.ndarray | None) -> Tensor | None:
-        return None if array is None else torch.from_numpy(array).to(settings.device)
-
-    def decode(level: Level, scores: object) -> Forest:
-        return decode_forest(
-            level.graph, scores, settings.linkage_threshold, strict=settings.faithful
-        )
-
-    hierarchy, trace = grow_hierarchy(
-        to_device(features),
-        scorer,
-        n_neighbors=settings.n_neighbors,
-        early_stop=settings.faithful,
-        on_level=on_level,
-        build_graph=partial(
-            build_neighbor_graph, n_neighbors=settings.n_neighbors, **settings.search()
-        ),
-        decode=decode,
-        max_levels=settings.max_levels,
-        min_nodes=settings.n_neighbors + 2 if settings.faithful else 2,
-        weights=to_device(weights),
-        mean_features=to_device(mean_features),
-    )
-    return hierarchy, trace[0][0].graph if trace else None
+    def join_scorer(self) -> Callable:
+        """What scores the edges of a new row to its known neighbours."""
 
 
 def cluster_rows(
-    X: np.ndarray,
-    scorer: Callable,
-    settings: ClusterSettings,
-    on_level: Callable[[Level, Forest], None] | None = None,
+    X: np.ndarray, model: Grower, settings: ClusterSettings, on_level: OnLevel | None = None
 ) -> tuple[np.ndarray, Hierarchy, KnownClusters]:
     """Cluster rows.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-    scorer : callable
-        Level -> EdgeScores.
+    model : Model
     settings : ClusterSettings
     on_level : callable, optional
 
@@ -147,12 +85,12 @@ def cluster_rows(
     if settings.faithful:
         raw = X.astype(np.float32)
         unit = embeddings.features[embeddings.inverse]
-        hierarchy, _ = grow(unit, scorer, settings, mean_features=raw, on_level=on_level)
+        hierarchy, _ = model.grow(unit, settings, mean_features=raw, on_level=on_level)
         distinct = torch.from_numpy(embeddings.features)
         graph = build_neighbor_graph(distinct, settings.n_neighbors, **settings.search())
     else:
-        hierarchy, graph = grow(
-            embeddings.features, scorer, settings, weights=embeddings.counts, on_level=on_level
+        hierarchy, graph = model.grow(
+            embeddings.features, settings, weights=embeddings.counts, on_level=on_level
         )
         hierarchy = _over_samples(hierarchy, embeddings)
     labels = finalize_labels(hierarchy.labels[-1], settings.min_cluster_size)
@@ -161,8 +99,8 @@ def cluster_rows(
     known = KnownClusters(
         scaler=scaler,
         embeddings=embeddings,
-        graph_indices=graph.indices.cpu().numpy(),
-        graph_similarities=graph.similarities.cpu().numpy(),
+        graph_indices=graph.indices[:, :MAX_JOIN_NEIGHBORS].cpu().numpy(),
+        graph_similarities=graph.similarities[:, :MAX_JOIN_NEIGHBORS].cpu().numpy(),
         labels=labels[embeddings.first],
         n_clusters=int(labels.max()) + 1,
     )
@@ -170,10 +108,7 @@ def cluster_rows(
 
 
 def assign_rows(
-    X: np.ndarray,
-    known: KnownClusters,
-    make_scorer: Callable[[], Callable],
-    settings: ClusterSettings,
+    X: np.ndarray, known: KnownClusters, model: Grower, settings: ClusterSettings
 ) -> np.ndarray:
     """Join rows to known clusters, or open new ones.
 
@@ -185,8 +120,7 @@ def assign_rows(
     ----------
     X : ndarray of shape (n_samples, n_features)
     known : KnownClusters
-    make_scorer : callable
-        Gives a fresh scorer.
+    model : Model
     settings : ClusterSettings
 
     Returns
@@ -198,13 +132,11 @@ def assign_rows(
     labels = np.where(copies >= 0, known.labels[copies], -1)
     pending = np.flatnonzero(copies < 0)
     if len(pending):
-        joined = _join(new.features[pending], known, make_scorer(), settings)
+        joined = _join(new.features[pending], known, model.join_scorer(), settings)
         labels[pending] = joined
         pending = pending[joined < 0]
     if len(pending):
-        hierarchy, _ = grow(
-            new.features[pending], make_scorer(), settings, weights=new.counts[pending]
-        )
+        hierarchy, _ = model.grow(new.features[pending], settings, weights=new.counts[pending])
         rows = np.full(len(labels), -1)
         rows[pending] = hierarchy.labels[-1]
         over_samples = rows[new.inverse]
@@ -280,9 +212,8 @@ def _neighborhood_level(
     rows = torch.from_numpy(features)
     fitted = torch.from_numpy(known.embeddings.features)
     device = settings.device
-    found = query_neighbors(
-        rows.to(device), fitted.to(device), settings.n_neighbors, metric=settings.metric
-    )
+    n_neighbors = min(settings.n_neighbors, MAX_JOIN_NEIGHBORS)
+    found = query_neighbors(rows.to(device), fitted.to(device), n_neighbors, metric=settings.metric)
     indices, similarities = found.indices.cpu().numpy(), found.similarities.cpu().numpy()
     inner = members = np.unique(indices)
     for _ in range(n_hops - 1):

@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted, check_memory, validate_dat
 
 from sklearn_hilander._architectures import ARCHITECTURES, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
-from sklearn_hilander._clustering import ClusterSettings, assign_rows, cluster_rows
+from sklearn_hilander._clustering import assign_rows, cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
+from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._model import Model, ModelSettings, meta_train
 from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander.metrics import pairwise_f_score
@@ -27,22 +28,24 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
     """Cluster with a model that learned from other classes how to cluster (Hi-LANDER).
 
     ``fit(X, y)`` meta-trains on labelled rows; ``fit_predict(X)`` then clusters rows of other
-    classes, without a number of clusters. A graph neural network over the neighbour graph predicts
-    which neighbours belong together and how dense each neighbourhood is; linked rows merge
-    into supernodes, and the same network runs on the supernodes, until it adds no edge [1]_.
+    classes, without a number of clusters. A network over the neighbour graph predicts which
+    neighbours belong together; linked rows merge into supernodes; supernodes are judged and
+    merged in turn, level after level, until no more are linked [1]_.
 
     Without labels and without `pretrained`, edges are scored by locally scaled similarity, which
     needs no training.
 
     Parameters
     ----------
-    n_neighbors : int, default=9
-        Neighbours of each sample, itself not counted.
+    n_neighbors : int, optional
+        Neighbours of each sample, itself not counted. None means what suits the architecture:
+        40 for "relational", which looks at several scales up to this one; 9 for the others
+        and without a model.
     linkage_threshold : float or "auto", default="auto"
-        Edges at or under this linkage probability are dropped. "auto" takes the value with the
-        highest pairwise F on classes held out of meta-training; 0.5 where there is none.
-    max_levels : int, default=10
-        Most levels of the hierarchy.
+        Pairs at or under this linkage probability are not joined. "auto" takes the value that did
+        best on classes held out of meta-training; 0.5 where there is none.
+    max_levels : int, optional
+        Most levels of the hierarchy. None means 10; for "relational", no limit.
     min_cluster_size : int, default=1
         Smaller clusters get the label -1.
     metric : {"cosine", "euclidean"}, default="cosine"
@@ -50,31 +53,36 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         median distance to the `n_neighbors`-th neighbour.
     algorithm : {"auto", "brute", "hnsw"}, default="auto"
         Neighbour search: exact, or approximate with hnswlib. "auto" is exact up to 30,000 rows.
-    architecture : {"gcn", "gat", "paper-gcn", "paper-gat"} or Architecture, default="gcn"
-        The model. "gcn" sees peak and mean features, "gat" peak features alone; "paper-gcn" and
-        "paper-gat" also cluster just as the authors' scripts do (see the user guide).
+    architecture : {"relational", "gcn", "gat", "paper-gcn", "paper-gat"} or Architecture, \
+            default="relational"
+        The model. "relational" sees only how rows stand to each other, so its weights fit
+        embeddings of any dimension. The others are the paper's network: "gcn" sees peak and
+        mean features, "gat" peak features alone; "paper-gcn" and "paper-gat" also cluster just
+        as the authors' scripts do (see the user guide).
     pretrained : HiLanderClustering, optional
         A meta-trained estimator whose model clusters when ``fit`` gets no labels. It is not
         changed, and ``clone`` keeps it.
-    max_iter : int, default=100
-        Epochs of meta-training.
-    learning_rate : float, default=0.01
-        At the first epoch; it falls to 1e-5 along a cosine.
-    batch_size : int, default=4096
-        Nodes a training step.
-    hidden_dim : int, default=512
-        Width of the model.
+    max_iter : int, optional
+        Of meta-training. For "relational", passes over the merges that the model itself makes
+        (None means 3); for the others, epochs (None means 250).
+    learning_rate : float, optional
+        None means 0.003 for "relational", 0.01 for the others.
+    batch_size : int, optional
+        Pairs (None means 1024), or nodes (None means 4096), a training step.
+    hidden_dim : int, optional
+        Width of the model. None means 48 for "relational", 512 for the others.
     device : str, default="auto"
-        A torch device; "auto" is CUDA if there is one, else the CPU.
+        A torch device; "auto" is CUDA if there is one, else the CPU. "relational" computes its
+        relations on the CPU.
     n_jobs : int, optional
-        Threads; None leaves them to torch, -1 means all cores. Those that build an "hnsw" index
-        are one if `random_state` is given, since its graph would differ from run to run.
+        Threads; None leaves them to torch, -1 means all cores. An "hnsw" index is built by one
+        thread if `random_state` is given, since its graph would differ from run to run.
     memory : str or joblib.Memory, optional
         Keeps trained models, so that a search over `linkage_threshold` trains once a fold.
     random_state : int, RandomState or None, default=None
         Seeds the weights, the batches and the held-out classes.
     verbose : int, default=0
-        Print the loss of each epoch, and each level.
+        Print the loss of each step of training, and each level.
 
     Attributes
     ----------
@@ -87,15 +95,15 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         Labels and peaks of every level.
     linkage_threshold_ : float
         The threshold that was used.
-    lander_ : Lander or None
-        The meta-trained model, a torch module; None if there was no training.
+    lander_ : Lander, RelationalModel or None
+        The meta-trained model; None if there was no training.
     loss_curve_ : list of float
-        Mean loss of each epoch; empty if there was no training.
+        Mean loss of each epoch or pass; empty if there was no training.
     n_iter_ : int
-        Epochs that were run.
+        Epochs or passes that were run.
     n_features_in_ : int
         Number of features seen by ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where ``fit`` was given a data frame with string names.
 
     See Also
@@ -115,25 +123,25 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
     >>> from sklearn_hilander import HiLanderClustering
     >>> X, y = load_digits(return_X_y=True)
     >>> seen = y < 5
-    >>> clusterer = HiLanderClustering(max_iter=5, hidden_dim=32, random_state=0)
+    >>> clusterer = HiLanderClustering(random_state=0)
     >>> labels = clusterer.fit(X[seen], y[seen]).fit_predict(X[~seen])
     >>> labels.shape
     (896,)
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's own form)
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [None, Interval(Integral, 1, None, closed="left")],
         "linkage_threshold": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
-        "max_levels": [Interval(Integral, 1, None, closed="left")],
+        "max_levels": [None, Interval(Integral, 1, None, closed="left")],
         "min_cluster_size": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions({"cosine", "euclidean"})],
         "algorithm": [StrOptions({"auto", "brute", "hnsw"})],
         "architecture": [StrOptions(set(ARCHITECTURES)), Architecture],
         "pretrained": [None, BaseEstimator],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [None, Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [None, Interval(Real, 0, None, closed="neither")],
+        "batch_size": [None, Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [None, Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "n_jobs": [None, Integral],
         "memory": [None, str, HasMethods("cache")],
@@ -143,19 +151,19 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_neighbors=9,
+        n_neighbors=None,
         *,
         linkage_threshold="auto",
-        max_levels=10,
+        max_levels=None,
         min_cluster_size=1,
         metric="cosine",
         algorithm="auto",
-        architecture="gcn",
+        architecture="relational",
         pretrained=None,
-        max_iter=100,
-        learning_rate=0.01,
-        batch_size=4096,
-        hidden_dim=512,
+        max_iter=None,
+        learning_rate=None,
+        batch_size=None,
+        hidden_dim=None,
         device="auto",
         n_jobs=None,
         memory=None,
@@ -218,15 +226,15 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
                 model = self._meta_train(X, y, n_threads, task)
             self._check_model_width(model)
             settings = self._cluster_settings(n_threads, model)
-            with task.subtask("cluster", n_subtasks=self.max_levels) as clustering:
+            with task.subtask("cluster", n_subtasks=None) as clustering:
                 labels, hierarchy, known = cluster_rows(
-                    X, model.make_scorer(), settings, partial(self._report_level, clustering)
+                    X, model, settings, partial(self._report_level, clustering)
                 )
             self._model, self._known = model, known
             self.labels_, self.hierarchy_ = labels, hierarchy
             self.n_clusters_ = known.n_clusters
             self.linkage_threshold_ = settings.linkage_threshold
-            self.lander_ = model.lander
+            self.lander_ = model.network
             self.loss_curve_ = list(model.loss_curve)
             self.n_iter_ = len(model.loss_curve)
         return self
@@ -265,7 +273,7 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         X = validate_data(self, X, dtype=_FLOATS, reset=False)
         with thread_limit(self.n_jobs) as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
-            return assign_rows(X, self._known, self._model.make_scorer, settings)
+            return assign_rows(X, self._known, self._model, settings)
 
     def score(self, X, y):
         """Pairwise F of clustering `X` afresh with the model at hand. Changes nothing.
@@ -288,7 +296,7 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         X = validate_data(self, X, dtype=_FLOATS, reset=False)
         with thread_limit(self.n_jobs) as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
-            labels, _, _ = cluster_rows(X, self._model.make_scorer(), settings)
+            labels, _, _ = cluster_rows(X, self._model, settings)
         return pairwise_f_score(y, labels)
 
     def __sklearn_clone__(self):
@@ -315,40 +323,46 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
             return self.architecture
         return ARCHITECTURES[self.architecture]
 
-    def _cluster_settings(self, n_threads: int, model: Model | None) -> ClusterSettings:
+    def _parameter(self, name: str, architecture: Architecture):
+        """A parameter as given, or what the architecture takes None to be."""
+        value = getattr(self, name)
+        return getattr(architecture, name) if value is None else value
+
+    def _cluster_settings(self, n_threads: int, model: Model) -> ClusterSettings:
         threshold = self.linkage_threshold
-        if threshold == "auto":
-            threshold = 0.0 if model is None else model.linkage_threshold
         return ClusterSettings(
-            n_neighbors=self.n_neighbors,
-            linkage_threshold=float(threshold),
-            max_levels=self.max_levels,
+            n_neighbors=self._parameter("n_neighbors", model.architecture),
+            linkage_threshold=float(model.linkage_threshold if threshold == "auto" else threshold),
+            max_levels=self._parameter("max_levels", model.architecture),
             min_cluster_size=self.min_cluster_size,
             metric=self.metric,
             algorithm=self.algorithm,
             n_threads=n_threads if self.random_state is None else 1,
             device=resolve_device(self.device),
-            faithful=self._architecture().faithful,
+            faithful=model.architecture.faithful,
         )
 
     def _meta_train(self, X: np.ndarray, y: np.ndarray, n_threads: int, task: FitTask) -> Model:
         """Train, or take a model that `memory` keeps."""
+        architecture = self._architecture()
         settings = ModelSettings(
-            architecture=self._architecture(),
-            hidden_dim=self.hidden_dim,
-            max_iter=self.max_iter,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
+            architecture=architecture,
+            hidden_dim=self._parameter("hidden_dim", architecture),
+            max_iter=self._parameter("max_iter", architecture),
+            learning_rate=self._parameter("learning_rate", architecture),
+            batch_size=self._parameter("batch_size", architecture),
             calibrate=self.linkage_threshold == "auto",
             seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
         )
-        train = check_memory(self.memory).cache(meta_train, ignore=["on_epoch"])
+        train = check_memory(self.memory).cache(meta_train, ignore=["on_step"])
         # Without what only decides later: a search over it must find the same model.
         clustering = replace(
-            self._cluster_settings(n_threads, None), linkage_threshold=0.0, min_cluster_size=1
+            self._cluster_settings(n_threads, Model(architecture)),
+            linkage_threshold=0.0,
+            min_cluster_size=1,
         )
-        with task.subtask("meta-train", n_subtasks=self.max_iter) as training:
-            return train(X, y, settings, clustering, partial(self._report_epoch, training))
+        with task.subtask("meta-train", n_subtasks=None) as training:
+            return train(X, y, settings, clustering, partial(self._report_step, training))
 
     def _model_at_hand(self) -> Model:
         """The model trained by this object, else the pretrained one, else none at all."""
@@ -366,23 +380,20 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         return pretrained._model
 
     def _check_model_width(self, model: Model) -> None:
-        if model.lander is not None and model.lander.n_features != self.n_features_in_:
+        if model.n_features not in (None, self.n_features_in_):
             raise ValueError(
                 f"X has {self.n_features_in_} features, but the model was meta-trained on "
-                f"{model.lander.n_features}: give rows of the same encoder, or labels to train on."
+                f"{model.n_features}: give rows of the same encoder, or labels to train on."
             )
 
-    def _report_epoch(self, task: FitTask, epoch: int, loss: float) -> None:
-        with task.subtask("epoch"):
+    def _report_step(self, task: FitTask, loss: float) -> None:
+        with task.subtask("step"):
             pass
         if self.verbose:
-            print(f"[HiLanderClustering] epoch {epoch + 1}/{self.max_iter}, loss {loss:.4f}")
+            print(f"[HiLanderClustering] meta-training: loss {loss:.4f}")
 
-    def _report_level(self, task: FitTask, level, forest) -> None:
+    def _report_level(self, task: FitTask, depth: int, before: int, after: int) -> None:
         with task.subtask("level"):
             pass
         if self.verbose:
-            print(
-                f"[HiLanderClustering] level {level.depth}: {level.graph.n_nodes} nodes, "
-                f"{forest.n_edges} merged, {len(forest.roots)} left"
-            )
+            print(f"[HiLanderClustering] level {depth}: {before} nodes merged to {after}")

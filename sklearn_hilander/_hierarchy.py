@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ def iterate_levels(
     *,
     build_graph: GraphBuilder,
     decode: Decoder,
-    max_levels: int,
+    max_levels: int | None,
     weights: Tensor | None = None,
     mean_features: Tensor | None = None,
     graph: NeighborGraph | None = None,
@@ -41,11 +42,12 @@ def iterate_levels(
         Tensor of shape (n_nodes, n_features) -> NeighborGraph.
     decode : callable
         (Level, EdgeScores) -> Forest.
-    max_levels : int
+    max_levels : int or None
+        None means no limit: the caller stops.
     weights : Tensor of shape (n_samples,), optional
         How many rows each sample stands for; 1 by default.
     mean_features : Tensor of shape (n_samples, n_features), optional
-        Embeddings that mean features average; `features` by default.
+        Embeddings that mean features of supernodes average; `features` by default.
     graph : NeighborGraph, optional
         Graph of level 0, where it is known already.
     min_nodes : int, default=2
@@ -62,8 +64,8 @@ def iterate_levels(
         mean_features = features
     peaks = torch.arange(features.shape[0], device=device)
     labels = peaks
-    peak_features, means, sizes = features, mean_features, weights
-    for depth in range(max_levels):
+    peak_features, means, sizes = features, features, weights
+    for depth in count() if max_levels is None else range(max_levels):
         if peaks.shape[0] < min_nodes:
             return
         if depth > 0 or graph is None:

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from sklearn_hilander._architectures import Architecture
-from sklearn_hilander._clustering import ClusterSettings, grow
+from sklearn_hilander._architectures import UNTRAINED, Architecture
 from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
+from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by_scorer
 from sklearn_hilander._lander import Lander
+from sklearn_hilander._perceptron import PerceptronSettings
+from sklearn_hilander._relational import RelationalModel, graph_builder, train_relational
 from sklearn_hilander._scoring import LanderScorer, LocalScalingScorer
 from sklearn_hilander._training import build_training_levels, train_lander
+from sklearn_hilander._types import Hierarchy, NeighborGraph
 from sklearn_hilander.metrics import pairwise_f_score
 
 # Share of the classes that the threshold is chosen on, and how many that must be at least.
@@ -42,20 +45,37 @@ class Model:
 
     Attributes
     ----------
-    lander : Lander or None
+    architecture : Architecture
+    network : Lander, RelationalModel or None
         None for the scorer that needs no training.
     linkage_threshold : float
         Calibrated on held-out classes, where that was asked for and possible.
     loss_curve : tuple of float
     """
 
-    lander: Lander | None = None
+    architecture: Architecture = UNTRAINED
+    network: Lander | RelationalModel | None = None
     linkage_threshold: float = DEFAULT_THRESHOLD
     loss_curve: tuple[float, ...] = ()
 
-    def make_scorer(self) -> LanderScorer | LocalScalingScorer:
-        """A fresh scorer of this model."""
-        return LocalScalingScorer() if self.lander is None else LanderScorer(self.lander)
+    @property
+    def n_features(self) -> int | None:
+        """Number of features that the model is bound to; None if it takes any."""
+        return self.network.n_features if isinstance(self.network, Lander) else None
+
+    def grow(
+        self, features: np.ndarray, settings: ClusterSettings, **options: object
+    ) -> tuple[Hierarchy, NeighborGraph | None]:
+        """Hierarchy of embeddings; options as in `grow_by_scorer` and `grow_by_relations`."""
+        if isinstance(self.network, RelationalModel):
+            return grow_by_relations(features, self.network, settings, **options)
+        return grow_by_scorer(features, self.join_scorer(), settings, **options)
+
+    def join_scorer(self) -> LanderScorer | LocalScalingScorer:
+        """What scores the edges of a new row to its known neighbours."""
+        if isinstance(self.network, Lander):
+            return LanderScorer(self.network)
+        return LocalScalingScorer()
 
 
 def meta_train(
@@ -63,7 +83,7 @@ def meta_train(
     y: np.ndarray,
     settings: ModelSettings,
     clustering: ClusterSettings,
-    on_epoch: Callable[[int, float], None] | None = None,
+    on_step: Callable[[float], None],
 ) -> Model:
     """Learn from labelled rows how to cluster.
 
@@ -75,8 +95,8 @@ def meta_train(
     settings : ModelSettings
     clustering : ClusterSettings
         Of the graphs; its `linkage_threshold` and `min_cluster_size` are not used.
-    on_epoch : callable, optional
-        Called with the epoch and its loss.
+    on_step : callable
+        Called with the loss of each epoch or network.
 
     Returns
     -------
@@ -85,23 +105,29 @@ def meta_train(
     scaler = fit_row_scaler(X, clustering.metric, clustering.n_neighbors)
     embeddings = canonical_embeddings(X, scaler)
     # Copies with different labels: the first one counts.
-    features, labels = embeddings.features, y[embeddings.first]
+    features, y, counts = embeddings.features, y[embeddings.first], embeddings.counts
+    if settings.architecture.encoder == "relational":
+        network, threshold, curve = train_relational(
+            features,
+            np.unique(y, return_inverse=True)[1],
+            counts,
+            graph_builder(clustering.n_neighbors, **clustering.search()),
+            max_iter=settings.max_iter,
+            settings=PerceptronSettings(
+                settings.hidden_dim, settings.learning_rate, settings.batch_size
+            ),
+            seed=settings.seed,
+            on_network=on_step,
+        )
+        return Model(settings.architecture, network, threshold, tuple(curve))
     threshold = DEFAULT_THRESHOLD
-    if settings.calibrate:
-        held_out = split_classes(labels, settings.seed)
-        if held_out is not None:
-            rest, _ = _train(
-                features[~held_out],
-                labels[~held_out],
-                embeddings.counts[~held_out],
-                settings,
-                clustering,
-            )
-            threshold = calibrate_threshold(
-                features[held_out], labels[held_out], LanderScorer(rest), clustering
-            )
-    lander, curve = _train(features, labels, embeddings.counts, settings, clustering, on_epoch)
-    return Model(lander, threshold, tuple(curve))
+    held_out = split_classes(y, settings.seed) if settings.calibrate else None
+    if held_out is not None:
+        rest = ~held_out
+        model = _train_lander(features[rest], y[rest], counts[rest], settings, clustering, on_step)
+        threshold = calibrate_threshold(features[held_out], y[held_out], model, clustering)
+    model = _train_lander(features, y, counts, settings, clustering, on_step)
+    return replace(model, linkage_threshold=threshold)
 
 
 def split_classes(y: np.ndarray, seed: int) -> np.ndarray | None:
@@ -120,25 +146,23 @@ def split_classes(y: np.ndarray, seed: int) -> np.ndarray | None:
     classes, counts = np.unique(y, return_counts=True)
     order = np.random.RandomState(seed).permutation(len(classes))
     n_held_out = round(len(classes) * HELD_OUT_SHARE)
-    chosen = order[:n_held_out]
-    if min((counts[chosen] > 1).sum(), (counts[order[n_held_out:]] > 1).sum()) < (
-        MIN_HELD_OUT_CLASSES
-    ):
+    several = counts[order] > 1
+    if min(several[:n_held_out].sum(), several[n_held_out:].sum()) < MIN_HELD_OUT_CLASSES:
         return None
-    return np.isin(y, classes[chosen])
+    return np.isin(y, classes[order[:n_held_out]])
 
 
 def calibrate_threshold(
-    features: np.ndarray, y: np.ndarray, scorer: Callable, clustering: ClusterSettings
+    features: np.ndarray, y: np.ndarray, model: Model, clustering: ClusterSettings
 ) -> float:
     """Linkage threshold of highest pairwise F; of equally good ones the middle one.
 
     Parameters
     ----------
     features : ndarray of shape (n_samples, n_features), float32
-        Embeddings of classes that the scorer was not trained on.
+        Embeddings of classes that the model was not trained on.
     y : ndarray of shape (n_samples,), int64
-    scorer : callable
+    model : Model
     clustering : ClusterSettings
 
     Returns
@@ -147,21 +171,21 @@ def calibrate_threshold(
     """
     scores = []
     for threshold in THRESHOLD_GRID:
-        hierarchy, _ = grow(features, scorer, replace(clustering, linkage_threshold=threshold))
+        hierarchy, _ = model.grow(features, replace(clustering, linkage_threshold=threshold))
         scores.append(pairwise_f_score(y, hierarchy.labels[-1]))
     best = np.flatnonzero(np.isclose(scores, np.max(scores)))
     return THRESHOLD_GRID[best[len(best) // 2]]
 
 
-def _train(
+def _train_lander(
     features: np.ndarray,
     y: np.ndarray,
     counts: np.ndarray,
     settings: ModelSettings,
     clustering: ClusterSettings,
-    on_epoch: Callable[[int, float], None] | None = None,
-) -> tuple[Lander, list[float]]:
-    """Train a fresh model."""
+    on_step: Callable[[float], None],
+) -> Model:
+    """Train a fresh LANDER; its threshold is not calibrated."""
     # Weights are drawn from the global generator of torch: borrow it and give it back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -186,6 +210,6 @@ def _train(
         learning_rate=settings.learning_rate,
         batch_size=settings.batch_size,
         generator=torch.Generator().manual_seed(settings.seed),
-        on_epoch=on_epoch,
+        on_epoch=on_step,
     )
-    return lander.requires_grad_(False), curve
+    return Model(settings.architecture, lander.requires_grad_(False), loss_curve=tuple(curve))

@@ -172,7 +172,7 @@ def train_lander(
     learning_rate: float,
     batch_size: int,
     generator: torch.Generator,
-    on_epoch: Callable[[int, float], None] | None = None,
+    on_epoch: Callable[[float], None] | None = None,
 ) -> list[float]:
     """Train in place: SGD with momentum, cosine schedule, each batch of nodes from one level.
 
@@ -189,7 +189,7 @@ def train_lander(
     generator : torch.Generator
         Source of the order of nodes and of balanced sampling; on the CPU.
     on_epoch : callable, optional
-        Called with the epoch and its mean loss.
+        Called with the mean loss of each epoch.
 
     Returns
     -------
@@ -206,7 +206,7 @@ def train_lander(
     )
     curve = []
     lander.train()
-    for epoch in range(max_iter):
+    for _ in range(max_iter):
         batches = [
             (level, batch.sort().values)
             for level in levels
@@ -223,7 +223,7 @@ def train_lander(
         schedule.step()
         curve.append(total / n_seen)
         if on_epoch is not None:
-            on_epoch(epoch, curve[-1])
+            on_epoch(curve[-1])
     lander.eval()
     return curve
 

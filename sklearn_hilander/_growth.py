@@ -1,0 +1,152 @@
+"""Embeddings to hierarchy, by the level loop or by the rounds of the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklearn_hilander._decode import decode_forest
+from sklearn_hilander._hierarchy import grow_hierarchy
+from sklearn_hilander._neighbors import build_neighbor_graph
+from sklearn_hilander._relational import RelationalModel, cluster_by_relations, graph_builder
+from sklearn_hilander._types import Forest, Hierarchy, Level, NeighborGraph
+
+# (level, nodes before, nodes after)
+OnLevel = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Parameters of one clustering; names as in `HiLanderClustering`."""
+
+    n_neighbors: int
+    linkage_threshold: float
+    max_levels: int | None
+    min_cluster_size: int
+    metric: str
+    algorithm: str
+    n_threads: int
+    device: torch.device
+    faithful: bool
+
+    def search(self) -> dict[str, object]:
+        """Keyword arguments of `build_neighbor_graph`."""
+        return dict(metric=self.metric, algorithm=self.algorithm, n_threads=self.n_threads)
+
+
+def grow_by_scorer(
+    features: np.ndarray,
+    scorer: Callable,
+    settings: ClusterSettings,
+    *,
+    weights: np.ndarray | None = None,
+    mean_features: np.ndarray | None = None,
+    on_level: OnLevel | None = None,
+) -> tuple[Hierarchy, NeighborGraph | None]:
+    """Run the level loop on embeddings.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_nodes, n_features), float32
+    scorer : callable
+        Level -> EdgeScores.
+    settings : ClusterSettings
+    weights, mean_features
+        As in `iterate_levels`.
+    on_level : callable, optional
+
+    Returns
+    -------
+    hierarchy : Hierarchy
+    graph : NeighborGraph or None
+        Of level 0; None if there is one node only.
+    """
+
+    def to_device(array: np.ndarray | None) -> Tensor | None:
+        return None if array is None else torch.from_numpy(array).to(settings.device)
+
+    def decode(level: Level, scores: object) -> Forest:
+        return decode_forest(
+            level.graph, scores, settings.linkage_threshold, strict=settings.faithful
+        )
+
+    def report(level: Level, forest: Forest) -> None:
+        if on_level is not None:
+            on_level(level.depth, level.graph.n_nodes, len(forest.roots))
+
+    hierarchy, trace = grow_hierarchy(
+        to_device(features),
+        scorer,
+        n_neighbors=settings.n_neighbors,
+        early_stop=settings.faithful,
+        on_level=report,
+        build_graph=partial(
+            build_neighbor_graph, n_neighbors=settings.n_neighbors, **settings.search()
+        ),
+        decode=decode,
+        max_levels=settings.max_levels,
+        min_nodes=settings.n_neighbors + 2 if settings.faithful else 2,
+        weights=to_device(weights),
+        mean_features=to_device(mean_features),
+    )
+    return hierarchy, trace[0][0].graph if trace else None
+
+
+def grow_by_relations(
+    features: np.ndarray,
+    model: RelationalModel,
+    settings: ClusterSettings,
+    *,
+    weights: np.ndarray | None = None,
+    on_level: OnLevel | None = None,
+) -> tuple[Hierarchy, NeighborGraph | None]:
+    """Run the rounds of the judge on embeddings; each threshold is a level.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_nodes, n_features), float32
+    model : RelationalModel
+    settings : ClusterSettings
+    weights : ndarray of shape (n_nodes,), optional
+    on_level : callable, optional
+
+    Returns
+    -------
+    hierarchy : Hierarchy
+        The peak of a cluster is its member with the largest sum of linkage probabilities.
+    graph : NeighborGraph or None
+    """
+    if weights is None:
+        weights = np.ones(len(features), dtype=np.float32)
+    levels, density, graph = cluster_by_relations(
+        features,
+        weights,
+        model,
+        graph_builder(settings.n_neighbors, **settings.search()),
+        settings.linkage_threshold,
+        settings.max_levels,
+    )
+    before = len(features)
+    for depth, labels in enumerate(levels):
+        after = int(labels.max()) + 1
+        if on_level is not None:
+            on_level(depth, before, after)
+        before = after
+    hierarchy = Hierarchy(tuple(levels), tuple(_densest(labels, density) for labels in levels))
+    if graph is None:
+        return hierarchy, None
+    return hierarchy, NeighborGraph(
+        torch.from_numpy(graph.indices), torch.from_numpy(graph.similarities)
+    )
+
+
+def _densest(labels: np.ndarray, density: np.ndarray) -> np.ndarray:
+    """Member of highest density of each cluster, the first of equals; (n_clusters,), int64."""
+    order = np.lexsort((np.arange(len(labels)), -density, labels))
+    first = np.r_[True, labels[order][1:] != labels[order][:-1]]
+    return order[first]

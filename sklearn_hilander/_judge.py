@@ -1,0 +1,249 @@
+"""Cluster pairs judged as wholes, round by round under a falling threshold.
+
+The nodes of a round are clusters. Two are candidates if any of their samples are. A small
+network sees how the two stand to each other and to their other candidates, and says whether they
+are of one class. The best pairs above the threshold merge (the shape of SCC, Monath et al., KDD
+2021); then the next round begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from sklearn_hilander._linkage_model import Links
+from sklearn_hilander._pairs import Columns, logit, pair_dot, pair_max, pair_sum, unit_rows
+
+THRESHOLDS = tuple(np.round(np.concatenate([[0.98], np.arange(0.95, 0.14, -0.05)]), 2).tolist())
+ROUNDS_PER_THRESHOLD = 4
+# Very sure pairs of very small clusters need not wait for being each other's best.
+_SURE, _SMALL = 0.98, 4
+# More dimensions than this add cost, not evidence, to average similarities.
+_MAX_DIMENSIONS = 96
+
+Judge = Callable[["ClusterPairs", np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class ClusterPairs:
+    """Clusters of one round, and what is known of each pair of candidates.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples,), int64
+        Cluster of each sample.
+    sizes : ndarray of shape (n_clusters,), float32
+    sums : tuple of ndarray of shape (n_clusters, n_components), float32
+        Sum of the members' unit rows, in each view.
+    inner_p, inner_count : ndarray of shape (n_clusters,)
+        Sum of the probabilities of sample pairs within each cluster, and their number.
+    i, j : ndarray of shape (n_pairs,), int64
+    p, count, log_odds, largest : ndarray of shape (n_pairs,)
+        Of the sample pairs across: sum of probabilities, number, sum of log-odds, and the largest
+        probability.
+    """
+
+    labels: np.ndarray
+    sizes: np.ndarray
+    sums: tuple[np.ndarray, ...]
+    inner_p: np.ndarray
+    inner_count: np.ndarray
+    i: np.ndarray
+    j: np.ndarray
+    p: np.ndarray
+    count: np.ndarray
+    log_odds: np.ndarray
+    largest: np.ndarray
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(self.sizes)
+
+
+def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
+    """Each sample as a cluster of its own."""
+    n = links.graph.n_nodes
+    p = links.probability
+    views = (unit_rows(_reduce(view)) for view in links.views)
+    return ClusterPairs(
+        labels=np.arange(n),
+        sizes=weights.astype(np.float32),
+        sums=tuple((view * weights[:, None]).astype(np.float32) for view in views),
+        inner_p=np.zeros(n),
+        inner_count=np.zeros(n),
+        i=links.graph.i,
+        j=links.graph.j,
+        p=p,
+        count=np.ones(len(p)),
+        log_odds=logit(p, 1e-4),
+        largest=p,
+    )
+
+
+def cluster_relations(clusters: ClusterPairs) -> np.ndarray:
+    """Relations of each pair of clusters; the first column is the mean probability.
+
+    Mean, log-odds and largest probability across; each against the best that either end has
+    elsewhere; shares of either end's probability; links across against what one homogeneous
+    cluster would have; probability within; sizes; and in each view the mean similarity
+    across against either end's own and best, and the cosine of the means.
+
+    Parameters
+    ----------
+    clusters : ClusterPairs
+
+    Returns
+    -------
+    ndarray of shape (n_pairs, n_relations), float32
+    """
+    c, n = clusters, clusters.n_clusters
+    i, j = c.i, c.j
+    out = Columns()
+    mean = c.p / c.count
+    out.add(mean)
+    out.add(logit(mean, 1e-4))
+    out.add(c.log_odds / c.count)
+    out.add(c.largest)
+    best = pair_max(mean, i, j, n, -9.0)
+    out.both(mean - best[i], mean - best[j])
+    across, across_count = pair_sum(c.p, i, j, n), pair_sum(c.count, i, j, n)
+    total, total_count = across + 2 * c.inner_p, across_count + 2 * c.inner_count
+    out.both(c.p / (total[i] + 1e-3), c.p / (total[j] + 1e-3))
+    out.both(c.p / (across[i] + 1e-3), c.p / (across[j] + 1e-3))
+    out.both(c.count / total_count[i], c.count / total_count[j])
+    size_i, size_j = c.sizes[i], c.sizes[j]
+    both = c.inner_count[i] + c.inner_count[j] + c.count
+    mixing = c.count * (size_i + size_j) ** 2 / (2 * size_i * size_j) / both
+    out.add(np.log(np.clip(mixing, 1e-3, None)))
+    out.add(np.log(c.count / (size_i * size_j)))
+    within = (c.inner_p + 1) / (c.inner_count + 1)
+    out.both(within[i], within[j])
+    out.both(mean - within[i], mean - within[j])
+    kept = 2 * c.inner_p / np.clip(total, 1e-3, None)
+    out.both(kept[i], kept[j])
+    out.both(np.log(size_i), np.log(size_j))
+    for sums in c.sums:
+        product = pair_dot(sums, i, j)
+        similarity = product / (size_i * size_j)
+        squared = (sums * sums).sum(axis=1)
+        own = _own_similarity(squared, c.sizes)
+        out.add(similarity)
+        out.both(similarity - own[i], similarity - own[j])
+        out.add(product / np.clip(np.sqrt(squared[i] * squared[j]), 1e-9, None))
+        best = pair_max(similarity, i, j, n, -9.0)
+        out.both(similarity - best[i], similarity - best[j])
+    return out.stack()
+
+
+def merge(clusters: ClusterPairs, a: np.ndarray, b: np.ndarray) -> tuple[ClusterPairs, np.ndarray]:
+    """Join pairs of clusters, and what they are connected to.
+
+    Returns
+    -------
+    clusters : ClusterPairs
+    new_of : ndarray of shape (n_clusters_before,), int64
+    """
+    c, n = clusters, clusters.n_clusters
+    joined = sp.coo_array((np.ones(len(a)), (a, b)), shape=(n, n))
+    m, new_of = connected_components(joined, directed=False)
+    new_of = new_of.astype(np.int64)
+    pool = sp.csr_array((np.ones(n, np.float32), (new_of, np.arange(n))), shape=(m, n))
+    i, j = new_of[c.i], new_of[c.j]
+    inner = i == j
+    keys = (np.minimum(i, j) * m + np.maximum(i, j))[~inner]
+    unique, position = np.unique(keys, return_inverse=True)
+    largest = np.zeros(len(unique), dtype=np.float32)
+    np.maximum.at(largest, position, c.largest[~inner])
+
+    def across(values: np.ndarray) -> np.ndarray:
+        return np.bincount(position, values[~inner], len(unique))
+
+    def within(before: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return np.bincount(new_of, before, m) + np.bincount(i[inner], values[inner], m)
+
+    return replace(
+        c,
+        labels=new_of[c.labels],
+        sizes=pool @ c.sizes,
+        sums=tuple(pool @ sums for sums in c.sums),
+        inner_p=within(c.inner_p, c.p),
+        inner_count=within(c.inner_count, c.count),
+        i=unique // m,
+        j=unique % m,
+        p=across(c.p),
+        count=across(c.count),
+        log_odds=across(c.log_odds),
+        largest=largest,
+    ), new_of
+
+
+def run_rounds(
+    clusters: ClusterPairs,
+    judge: Judge,
+    *,
+    lowest: float,
+    on_round: Callable[[ClusterPairs, np.ndarray, np.ndarray], None] | None = None,
+) -> Iterator[tuple[float, ClusterPairs]]:
+    """Merge under a falling threshold; yield the clusters after each one.
+
+    Parameters
+    ----------
+    clusters : ClusterPairs
+    judge : callable
+        (ClusterPairs, relations) -> probability of each pair.
+    lowest : float
+        The last threshold.
+    on_round : callable, optional
+        Called with the clusters, relations and probabilities of each round.
+
+    Yields
+    ------
+    threshold : float
+    clusters : ClusterPairs
+    """
+    for threshold in (*(t for t in THRESHOLDS if t > lowest + 1e-6), lowest):
+        for _ in range(ROUNDS_PER_THRESHOLD):
+            if len(clusters.i) == 0:
+                break
+            relations = cluster_relations(clusters)
+            q = judge(clusters, relations)
+            if on_round is not None:
+                on_round(clusters, relations, q)
+            chosen = _chosen(clusters, q, threshold)
+            if not chosen.any():
+                break
+            clusters, _ = merge(clusters, clusters.i[chosen], clusters.j[chosen])
+        yield threshold, clusters
+
+
+def _chosen(clusters: ClusterPairs, q: np.ndarray, threshold: float) -> np.ndarray:
+    """Pairs that merge in this round: each the best of both its ends."""
+    i, j = clusters.i, clusters.j
+    best = pair_max(q, i, j, clusters.n_clusters, -1.0)
+    best_of_i, best_of_j = q >= best[i], q >= best[j]
+    chosen = (q > threshold) & best_of_i & best_of_j
+    if threshold >= 0.9:
+        small = np.minimum(clusters.sizes[i], clusters.sizes[j]) <= _SMALL
+        chosen |= (q > _SURE) & (best_of_i | best_of_j) & small
+    return chosen
+
+
+def _own_similarity(squared: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Mean similarity of two members of each cluster; the mean of the others for a single one."""
+    many = sizes > 1
+    pairs = np.where(many, sizes * (sizes - 1), 1)
+    own = np.where(many, (squared - sizes) / pairs, 0)
+    return np.where(many, own, own[many].mean() if many.any() else 1.0).astype(np.float32)
+
+
+def _reduce(view: np.ndarray) -> np.ndarray:
+    """The view along its main axes, where it has more dimensions than needed."""
+    if view.shape[1] <= 128:
+        return view
+    _, vectors = np.linalg.eigh(view.T @ view)
+    return view @ vectors[:, -_MAX_DIMENSIONS:]

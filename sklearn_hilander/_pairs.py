@@ -1,0 +1,101 @@
+"""Pairs of nodes, and sums over them."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+_CHUNK_PAIRS = 200_000
+
+
+def candidate_pairs(indices: np.ndarray, is_edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each pair of neighbours once, in either direction of the graph.
+
+    Parameters
+    ----------
+    indices : ndarray of shape (n_nodes, n_neighbors), int64
+    is_edge : ndarray of shape (n_nodes, n_neighbors), bool
+
+    Returns
+    -------
+    i, j : ndarray of shape (n_pairs,), int64
+        With ``i < j``, sorted.
+    """
+    n_nodes, k = indices.shape
+    rows = np.repeat(np.arange(n_nodes), k)[is_edge.reshape(-1)]
+    columns = indices.reshape(-1)[is_edge.reshape(-1)]
+    keys = np.unique(np.minimum(rows, columns) * n_nodes + np.maximum(rows, columns))
+    return keys // n_nodes, keys % n_nodes
+
+
+def pair_dot(Z: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Inner product of the rows of each pair, (n_pairs,), float32."""
+    out = np.empty(len(i), dtype=np.float32)
+    for start in range(0, len(i), _CHUNK_PAIRS):
+        part = slice(start, start + _CHUNK_PAIRS)
+        np.einsum("ed,ed->e", Z[i[part]], Z[j[part]], out=out[part])
+    return out
+
+
+def sparse_pair_dot(A: sp.csr_matrix, B: sp.csr_matrix, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Inner product of row i of `A` and row j of `B`, for each pair; (n_pairs,), float32."""
+    out = np.empty(len(i), dtype=np.float32)
+    for start in range(0, len(i), _CHUNK_PAIRS):
+        part = slice(start, start + _CHUNK_PAIRS)
+        out[part] = np.asarray(A[i[part]].multiply(B[j[part]]).sum(axis=1)).reshape(-1)
+    return out
+
+
+def pair_max(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int, least: float):
+    """Largest value of any pair that each node is in, (n_nodes,); `least` where there is none."""
+    out = np.full(n_nodes, least, dtype=np.float32)
+    np.maximum.at(out, i, values)
+    np.maximum.at(out, j, values)
+    return out
+
+
+def pair_sum(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int) -> np.ndarray:
+    """Sum of the values of all pairs that each node is in, (n_nodes,), float64."""
+    return np.bincount(i, values, n_nodes) + np.bincount(j, values, n_nodes)
+
+
+def unit_rows(X: np.ndarray) -> np.ndarray:
+    """Rows at unit length, float32; a zero row stays zero."""
+    X = np.asarray(X)
+    return (X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+def row_stochastic(A: sp.csr_matrix) -> sp.csr_matrix:
+    """Rows scaled to sum 1, float32."""
+    total = np.asarray(A.sum(axis=1)).reshape(-1)
+    return (sp.diags_array((1 / (total + 1e-9)).astype(np.float32)) @ A).tocsr()
+
+
+def logit(p: np.ndarray, least: float) -> np.ndarray:
+    """Log-odds, with p and 1 - p held at `least` or above."""
+    return np.log(np.clip(p, least, None) / np.clip(1 - p, least, None))
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Inverse of the log-odds, float32."""
+    return (1 / (1 + np.exp(-np.clip(x, -60, 60)))).astype(np.float32)
+
+
+class Columns:
+    """Features of pairs, a column at a time; `both` adds two ends without an order."""
+
+    def __init__(self) -> None:
+        self.columns: list[np.ndarray] = []
+
+    def add(self, values: np.ndarray) -> None:
+        """Add a feature of the pair as a whole."""
+        self.columns.append(np.asarray(values, dtype=np.float32))
+
+    def both(self, a: np.ndarray, b: np.ndarray) -> None:
+        """Add the smaller and the larger of a feature of either end."""
+        self.add(np.minimum(a, b))
+        self.add(np.maximum(a, b))
+
+    def stack(self) -> np.ndarray:
+        """All features, (n_pairs, n_features), float32."""
+        return np.stack(self.columns, axis=1)

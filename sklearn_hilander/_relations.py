@@ -1,0 +1,269 @@
+"""What two samples are to each other: relations that do not depend on the dimension.
+
+Everything is a function of the neighbour graph, of cosines, or of probabilities on the graph, and
+symmetric in the two ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklearn_hilander._pairs import (
+    Columns,
+    candidate_pairs,
+    logit,
+    pair_dot,
+    pair_max,
+    pair_sum,
+    row_stochastic,
+    sparse_pair_dot,
+    unit_rows,
+)
+
+# Scales as shares of the number of neighbours: 1, 5, 10, 20, 40 of 40.
+_SHARES = (0.025, 0.125, 0.25, 0.5, 1.0)
+_WALK_SHARES = (0.125, 0.25, 0.75)
+# Steps of a walk under this probability are dropped: they cost memory and say nothing.
+_MIN_WALK = 1e-4
+_MIN_LINK = 0.02
+
+
+@dataclass(frozen=True)
+class PairGraph:
+    """A neighbour graph as pairs of samples.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_nodes, n_features), float32
+        Unit rows.
+    indices : ndarray of shape (n_nodes, n_neighbors), int64
+    similarities : ndarray of shape (n_nodes, n_neighbors), float32
+    i, j : ndarray of shape (n_pairs,), int64
+        Pairs, ``i < j``.
+    """
+
+    features: np.ndarray
+    indices: np.ndarray
+    similarities: np.ndarray
+    i: np.ndarray
+    j: np.ndarray
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of samples."""
+        return len(self.features)
+
+
+def pair_graph(features: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -> PairGraph:
+    """Pairs of a neighbour graph; an edge of similarity 0 is none."""
+    i, j = candidate_pairs(indices, similarities > 0)
+    return PairGraph(features, indices, similarities, i, j)
+
+
+def scales_of(n_neighbors: int, shares: tuple[float, ...]) -> list[int]:
+    """Numbers of neighbours at some shares of all of them, at least 1."""
+    return [max(1, round(share * n_neighbors)) for share in shares]
+
+
+def graph_relations(graph: PairGraph) -> np.ndarray:
+    """Relations of each pair in the neighbour graph, at several scales.
+
+    Cosine; ranks both ways; cosine against the mean of either end's nearest; similarity of either
+    end's q-th neighbour; shared neighbours; how often either end is a neighbour; similarity of
+    two-step walks with locally scaled weights, and of embeddings smoothed by them.
+
+    Parameters
+    ----------
+    graph : PairGraph
+
+    Returns
+    -------
+    ndarray of shape (n_pairs, n_relations), float32
+    """
+    i, j, n = graph.i, graph.j, graph.n_nodes
+    similarities, indices, X = graph.similarities, graph.indices, graph.features
+    k = indices.shape[1]
+    out = Columns()
+    cosine = pair_dot(X, i, j)
+    out.add(cosine)
+    out.both(np.log(_rank(graph, i, j)), np.log(_rank(graph, j, i)))
+    mean_of_nearest = np.cumsum(similarities, axis=1) / np.arange(1, k + 1)
+    for q in scales_of(k, _SHARES):
+        out.both(cosine - mean_of_nearest[i, q - 1], cosine - mean_of_nearest[j, q - 1])
+    for q in scales_of(k, (0.125, 0.375, 1.0)):
+        out.both(similarities[i, q - 1], similarities[j, q - 1])
+    for q in scales_of(k, _SHARES[1:]):
+        links = _sparse(np.ones_like(similarities), indices, q)
+        out.add(sparse_pair_dot(links, links, i, j) / q)
+    for q in scales_of(k, (0.25, 1.0)):
+        in_degree = np.log1p(np.bincount(indices[:, :q].reshape(-1), minlength=n))
+        out.both(in_degree[i], in_degree[j])
+    for q in scales_of(k, _WALK_SHARES):
+        step = _local_walk(graph, q)
+        out.add(_walk_similarity(step, i, j, _MIN_WALK))
+        smooth = unit_rows(step @ unit_rows(step @ X))
+        cosine_of_smooth = pair_dot(smooth, i, j)
+        mean = _pair_mean(cosine_of_smooth, i, j, n)
+        out.add(cosine_of_smooth)
+        out.both(cosine_of_smooth - mean[i], cosine_of_smooth - mean[j])
+    out.add(pair_dot(unit_rows(X - X.mean(axis=0)), i, j))
+    return out.stack()
+
+
+def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Relations of each pair in the graph weighted by linkage probabilities.
+
+    Parameters
+    ----------
+    graph : PairGraph
+    p : ndarray of shape (n_pairs,), float32
+        Linkage probability of each pair.
+
+    Returns
+    -------
+    relations : ndarray of shape (n_pairs, n_relations), float32
+    smooth : ndarray of shape (n_nodes, n_features), float32
+        Embeddings smoothed by two steps along the probabilities.
+    """
+    i, j, n = graph.i, graph.j, graph.n_nodes
+    p = p.astype(np.float32)
+    out = Columns()
+    out.add(p)
+    out.add(logit(p, 1e-4))
+    every = np.arange(n)
+    ends = np.concatenate([i, j, every]), np.concatenate([j, i, every])
+    P = sp.csr_array((np.concatenate([p, p, np.ones(n, np.float32)]), ends), shape=(n, n))
+    P.sort_indices()
+    degree = np.asarray(P.sum(axis=1)).reshape(-1)
+    squares = np.asarray(P.multiply(P).sum(axis=1)).reshape(-1)
+    out.both(np.log(degree)[i], np.log(degree)[j])
+    out.both((squares / degree)[i], (squares / degree)[j])
+    strong = P.copy()
+    strong.data[strong.data < _MIN_LINK] = 0
+    strong.eliminate_zeros()
+    shared = sparse_pair_dot(strong, strong, i, j)
+    out.add(shared / np.sqrt(squares[i] * squares[j]))
+    out.both(shared / degree[i], shared / degree[j])
+    present = P.copy()
+    present.data[:] = 1
+    mass_i, mass_j = sparse_pair_dot(P, present, i, j), sparse_pair_dot(present, P, i, j)
+    common = sparse_pair_dot(present, present, i, j)
+    out.both(
+        2 * shared / (mass_i + mass_j), shared / np.clip(np.minimum(mass_i, mass_j), 1e-3, None)
+    )
+    # How much the two disagree on the candidates that they share.
+    out.add((mass_i + mass_j - 2 * shared) / np.clip(common, 1, None))
+    out.both(mass_i / degree[i], mass_j / degree[j])
+    best = pair_max(p, i, j, n, 0.0)
+    out.both(p - best[i], p - best[j])
+    step = row_stochastic(strong)
+    once = unit_rows(step @ graph.features)
+    twice = unit_rows(step @ once)
+    for smooth in (once, twice):
+        cosine = pair_dot(smooth, i, j)
+        mean = (pair_sum(cosine * p, i, j, n) + 1) / degree
+        out.add(cosine)
+        out.both(cosine - mean[i], cosine - mean[j])
+    out.add(_walk_similarity(step, i, j, 2 * _MIN_WALK))
+    around = np.log(np.asarray(step @ degree).reshape(-1))
+    out.both(around[i], around[j])
+    return out.stack(), twice
+
+
+def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Embeddings with the covariance within clusters made round.
+
+    The covariance is that of differences over pairs, weighted by the linkage probabilities that
+    the model itself gives: within-class covariance normalisation without labels.
+
+    Parameters
+    ----------
+    graph : PairGraph
+    p : ndarray of shape (n_pairs,), float32
+    shrinkage : float
+        Share of the sphere in the covariance, in [0, 1].
+
+    Returns
+    -------
+    ndarray of shape (n_nodes, n_features), float32
+        Unit rows.
+    """
+    X = graph.features - graph.features.mean(axis=0)
+    d = X.shape[1]
+    covariance = np.zeros((d, d))
+    for start in range(0, len(p), 50_000):
+        part = slice(start, start + 50_000)
+        difference = X[graph.i[part]] - X[graph.j[part]]
+        covariance += (difference * p[part, None]).T @ difference
+    scale = np.trace(covariance) / d
+    if not scale > 0:
+        return graph.features
+    covariance = (1 - shrinkage) * covariance / scale + shrinkage * np.eye(d)
+    values, vectors = np.linalg.eigh(covariance)
+    return unit_rows(X @ ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32))
+
+
+def cosine_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Cosine of other pairs in this graph's embeddings, alone and against either end's nearest.
+
+    Returns
+    -------
+    ndarray of shape (n_pairs, 3), float32
+    """
+    out = Columns()
+    cosine = pair_dot(graph.features, i, j)
+    q = max(1, graph.similarities.shape[1] // 4)
+    nearest = graph.similarities[:, :q].mean(axis=1)
+    out.add(cosine)
+    out.both(cosine - nearest[i], cosine - nearest[j])
+    return out.stack()
+
+
+def _rank(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Rank of j among the neighbours of i, from 1; k + 10 where it is none of them."""
+    n, k = graph.indices.shape
+    keys = (np.arange(n)[:, None] * n + graph.indices).reshape(-1)
+    order = np.argsort(keys)
+    wanted = i * n + j
+    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    found = order[at]
+    return np.where(keys[found] == wanted, found % k + 1.0, k + 10.0).astype(np.float32)
+
+
+def _sparse(values: np.ndarray, indices: np.ndarray, q: int) -> sp.csr_array:
+    n, q = len(indices), min(q, indices.shape[1])
+    pointers = np.arange(0, n * q + 1, q)
+    matrix = sp.csr_array(
+        (values[:, :q].astype(np.float32).reshape(-1), indices[:, :q].reshape(-1), pointers),
+        shape=(n, n),
+    )
+    matrix.sort_indices()
+    return matrix
+
+
+def _local_walk(graph: PairGraph, q: int) -> sp.csr_array:
+    """One step of a lazy walk among q neighbours, weighted by locally scaled similarity."""
+    distance = 1 - graph.similarities
+    scale = np.clip(distance[:, min(q, distance.shape[1]) - 1], 1e-3, None)
+    weights = np.exp(-distance / np.sqrt(scale[:, None] * scale[graph.indices]))
+    weights = np.where(graph.similarities > 0, weights, 0)
+    A = _sparse(weights, graph.indices, q)
+    return row_stochastic((A.maximum(A.T) + sp.eye_array(len(scale), dtype=np.float32)).tocsr())
+
+
+def _walk_similarity(step: sp.csr_array, i: np.ndarray, j: np.ndarray, least: float) -> np.ndarray:
+    """Cosine of the two-step walks from either end."""
+    walk = (step @ step).tocsr()
+    walk.data[walk.data < least] = 0
+    walk.eliminate_zeros()
+    norms = np.sqrt(np.asarray(walk.multiply(walk).sum(axis=1)).reshape(-1))
+    walk = (sp.diags_array((1 / (norms + 1e-6)).astype(np.float32)) @ walk).tocsr()
+    return sparse_pair_dot(walk, walk, i, j)
+
+
+def _pair_mean(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int) -> np.ndarray:
+    counts = np.bincount(i, minlength=n_nodes) + np.bincount(j, minlength=n_nodes)
+    return pair_sum(values, i, j, n_nodes) / np.clip(counts, 1, None)
