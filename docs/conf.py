@@ -20,6 +20,7 @@ templates_path = ["_templates"]
 default_role = "literal"
 
 html_theme = "pydata_sphinx_theme"
+html_title = f"{project} {release}"
 html_show_sourcelink = False
 html_theme_options = {"show_nav_level": 2, "show_prev_next": False}
 

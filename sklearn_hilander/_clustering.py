@@ -21,9 +21,6 @@ from sklearn_hilander._growth import ClusterSettings, OnLevel
 from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors
 from sklearn_hilander._types import Hierarchy, Level, NeighborGraph
 
-# Known neighbours that decide where a new row belongs.
-MAX_JOIN_NEIGHBORS = 9
-
 
 @dataclass(frozen=True)
 class KnownClusters:
@@ -60,6 +57,9 @@ class Grower(Protocol):
     def join_scorer(self) -> Callable:
         """What scores the edges of a new row to its known neighbours."""
 
+    def join_threshold(self, linkage_threshold: float) -> float:
+        """Score above which a new row joins its neighbour's cluster."""
+
 
 def cluster_rows(
     X: np.ndarray, model: Grower, settings: ClusterSettings, on_level: OnLevel | None = None
@@ -86,8 +86,7 @@ def cluster_rows(
         raw = X.astype(np.float32)
         unit = embeddings.features[embeddings.inverse]
         hierarchy, _ = model.grow(unit, settings, mean_features=raw, on_level=on_level)
-        distinct = torch.from_numpy(embeddings.features)
-        graph = build_neighbor_graph(distinct, settings.n_neighbors, **settings.search())
+        graph = None
     else:
         hierarchy, graph = model.grow(
             embeddings.features, settings, weights=embeddings.counts, on_level=on_level
@@ -95,12 +94,13 @@ def cluster_rows(
         hierarchy = _over_samples(hierarchy, embeddings)
     labels = finalize_labels(hierarchy.labels[-1], settings.min_cluster_size)
     if graph is None:
-        graph = build_neighbor_graph(torch.from_numpy(embeddings.features), 1)
+        distinct = torch.from_numpy(embeddings.features)
+        graph = build_neighbor_graph(distinct, settings.n_neighbors, **settings.search())
     known = KnownClusters(
         scaler=scaler,
         embeddings=embeddings,
-        graph_indices=graph.indices[:, :MAX_JOIN_NEIGHBORS].cpu().numpy(),
-        graph_similarities=graph.similarities[:, :MAX_JOIN_NEIGHBORS].cpu().numpy(),
+        graph_indices=graph.indices.cpu().numpy(),
+        graph_similarities=graph.similarities.cpu().numpy(),
         labels=labels[embeddings.first],
         n_clusters=int(labels.max()) + 1,
     )
@@ -132,7 +132,7 @@ def assign_rows(
     labels = np.where(copies >= 0, known.labels[copies], -1)
     pending = np.flatnonzero(copies < 0)
     if len(pending):
-        joined = _join(new.features[pending], known, model.join_scorer(), settings)
+        joined = _join(new.features[pending], known, model, settings)
         labels[pending] = joined
         pending = pending[joined < 0]
     if len(pending):
@@ -178,15 +178,16 @@ def _over_samples(hierarchy: Hierarchy, embeddings: Embeddings) -> Hierarchy:
 
 
 def _join(
-    features: np.ndarray, known: KnownClusters, scorer: Callable, settings: ClusterSettings
+    features: np.ndarray, known: KnownClusters, model: Grower, settings: ClusterSettings
 ) -> np.ndarray:
     """Label of the known cluster that each new row joins, or -1."""
-    level, nodes, members = _neighborhood_level(features, known, scorer.n_hops, settings)
+    scorer = model.join_scorer()
+    level, nodes, members = _neighborhood_level(features, known, scorer, settings)
     scores = scorer(level, nodes)
     member_labels = torch.from_numpy(known.labels[members])
     labels = member_labels.to(settings.device)[level.graph.indices[nodes]]
     eligible = (
-        (scores.linkage > settings.linkage_threshold)
+        (scores.linkage > model.join_threshold(settings.linkage_threshold))
         & (level.graph.similarities[nodes] > 0)
         & (labels >= 0)
     )
@@ -196,7 +197,7 @@ def _join(
 
 
 def _neighborhood_level(
-    features: np.ndarray, known: KnownClusters, n_hops: int, settings: ClusterSettings
+    features: np.ndarray, known: KnownClusters, scorer: Callable, settings: ClusterSettings
 ) -> tuple[Level, Tensor, np.ndarray]:
     """A level of the new rows and just those fitted rows that decide their scores.
 
@@ -212,19 +213,19 @@ def _neighborhood_level(
     rows = torch.from_numpy(features)
     fitted = torch.from_numpy(known.embeddings.features)
     device = settings.device
-    n_neighbors = min(settings.n_neighbors, MAX_JOIN_NEIGHBORS)
+    n_neighbors = min(settings.n_neighbors, scorer.max_neighbors or settings.n_neighbors)
     found = query_neighbors(rows.to(device), fitted.to(device), n_neighbors, metric=settings.metric)
     indices, similarities = found.indices.cpu().numpy(), found.similarities.cpu().numpy()
     inner = members = np.unique(indices)
-    for _ in range(n_hops - 1):
+    for _ in range(scorer.n_hops - 1):
         inner = members
-        members = np.union1d(members, known.graph_indices[members])
+        members = np.union1d(members, known.graph_indices[members, :n_neighbors])
     n_new, width = len(rows), indices.shape[1]
     graph_indices = np.zeros((len(members) + n_new, width), dtype=np.int64)
     graph_similarities = np.zeros(graph_indices.shape, dtype=np.float32)
-    at, k = np.searchsorted(members, inner), known.graph_indices.shape[1]
-    graph_indices[at, :k] = np.searchsorted(members, known.graph_indices[inner])
-    graph_similarities[at, :k] = known.graph_similarities[inner]
+    at, k = np.searchsorted(members, inner), min(width, known.graph_indices.shape[1])
+    graph_indices[at, :k] = np.searchsorted(members, known.graph_indices[inner, :k])
+    graph_similarities[at, :k] = known.graph_similarities[inner, :k]
     graph_indices[len(members) :] = np.searchsorted(members, indices)
     graph_similarities[len(members) :] = similarities
     level_features = torch.cat([fitted[torch.from_numpy(members)], rows]).to(device)

@@ -34,9 +34,11 @@ class ClusterSettings:
     device: torch.device
     faithful: bool
 
-    def search(self) -> dict[str, object]:
-        """Keyword arguments of `build_neighbor_graph`."""
-        return dict(metric=self.metric, algorithm=self.algorithm, n_threads=self.n_threads)
+    def search(self, metric: str | None = None) -> dict[str, object]:
+        """Keyword arguments of `build_neighbor_graph`, for another metric if given."""
+        return dict(
+            metric=metric or self.metric, algorithm=self.algorithm, n_threads=self.n_threads
+        )
 
 
 def grow_by_scorer(
@@ -120,14 +122,15 @@ def grow_by_relations(
     hierarchy : Hierarchy
         The peak of a cluster is its member with the largest sum of linkage probabilities.
     graph : NeighborGraph or None
+        None too if it is not one of the metric's similarities.
     """
     if weights is None:
         weights = np.ones(len(features), dtype=np.float32)
     levels, density, graph = cluster_by_relations(
-        features,
+        on_sphere(features, settings.metric),
         weights,
         model,
-        graph_builder(settings.n_neighbors, **settings.search()),
+        graph_builder(settings.n_neighbors, **settings.search("cosine")),
         settings.linkage_threshold,
         settings.max_levels,
     )
@@ -138,11 +141,34 @@ def grow_by_relations(
             on_level(depth, before, after)
         before = after
     hierarchy = Hierarchy(tuple(levels), tuple(_densest(labels, density) for labels in levels))
-    if graph is None:
+    if graph is None or settings.metric != "cosine":
         return hierarchy, None
     return hierarchy, NeighborGraph(
         torch.from_numpy(graph.indices), torch.from_numpy(graph.similarities)
     )
+
+
+def on_sphere(features: np.ndarray, metric: str) -> np.ndarray:
+    """Embeddings as unit rows, which relations are taken of.
+
+    For "euclidean" rows get one more coordinate, the root mean square of their lengths, and are
+    projected from there onto the sphere: near rows keep the order of their distances.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_nodes, n_features), float32
+    metric : {"cosine", "euclidean"}
+
+    Returns
+    -------
+    ndarray of shape (n_nodes, n_features) or (n_nodes, n_features + 1), float32
+    """
+    if metric == "cosine":
+        return features
+    squares = (features.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
+    height = np.sqrt(squares.mean()) or 1.0
+    lifted = np.hstack([features, np.full((len(features), 1), height)])
+    return (lifted / np.sqrt(squares + height**2)).astype(np.float32)
 
 
 def _densest(labels: np.ndarray, density: np.ndarray) -> np.ndarray:

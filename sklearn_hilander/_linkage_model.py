@@ -87,6 +87,9 @@ def run_stages(
     """
     p, _ = _run_on(graph, graph_relations(graph), stage, range(STAGES[0]))
     whitened = build_graph(whiten_by_links(graph, p, SHRINKAGE))
+    if len(whitened.i) == 0:
+        # A few rows around their own mean may have no neighbour at all.
+        whitened = graph
     relations = np.hstack(
         [graph_relations(whitened), cosine_relations(graph, whitened.i, whitened.j)]
     )
@@ -152,8 +155,10 @@ def train_linkage(
     current = [graph]
 
     def rebuild(features: np.ndarray) -> PairGraph:
-        current[0] = build_graph(features)
-        return current[0]
+        new = build_graph(features)
+        if len(new.i) > 0:
+            current[0] = new
+        return new
 
     def stage(features: np.ndarray, number: int) -> np.ndarray:
         return stage_on(current[0])(features, number)

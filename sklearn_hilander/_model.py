@@ -10,7 +10,7 @@ import torch
 
 from sklearn_hilander._architectures import UNTRAINED, Architecture
 from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
-from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by_scorer
+from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by_scorer, on_sphere
 from sklearn_hilander._lander import Lander
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder, train_relational
@@ -77,6 +77,15 @@ class Model:
             return LanderScorer(self.network)
         return LocalScalingScorer()
 
+    def join_threshold(self, linkage_threshold: float) -> float:
+        """Score above which a new row joins its neighbour's cluster.
+
+        The judge's threshold is of cluster pairs: it says nothing of locally scaled similarity.
+        """
+        if isinstance(self.network, RelationalModel):
+            return DEFAULT_THRESHOLD
+        return linkage_threshold
+
 
 def meta_train(
     X: np.ndarray,
@@ -108,10 +117,10 @@ def meta_train(
     features, y, counts = embeddings.features, y[embeddings.first], embeddings.counts
     if settings.architecture.encoder == "relational":
         network, threshold, curve = train_relational(
-            features,
+            on_sphere(features, clustering.metric),
             np.unique(y, return_inverse=True)[1],
             counts,
-            graph_builder(clustering.n_neighbors, **clustering.search()),
+            graph_builder(clustering.n_neighbors, **clustering.search("cosine")),
             max_iter=settings.max_iter,
             settings=PerceptronSettings(
                 settings.hidden_dim, settings.learning_rate, settings.batch_size

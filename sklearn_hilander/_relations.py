@@ -26,8 +26,7 @@ from sklearn_hilander._pairs import (
 # Scales as shares of the number of neighbours: 1, 5, 10, 20, 40 of 40.
 _SHARES = (0.025, 0.125, 0.25, 0.5, 1.0)
 _WALK_SHARES = (0.125, 0.25, 0.75)
-# Steps of a walk under this probability are dropped: they cost memory and say nothing.
-_MIN_WALK = 1e-4
+# Links under this probability are left out of sums over shared neighbours.
 _MIN_LINK = 0.02
 
 
@@ -73,7 +72,7 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
 
     Cosine; ranks both ways; cosine against the mean of either end's nearest; similarity of either
     end's q-th neighbour; shared neighbours; how often either end is a neighbour; similarity of
-    two-step walks with locally scaled weights, and of embeddings smoothed by them.
+    walks with locally scaled weights, and of embeddings smoothed by them.
 
     Parameters
     ----------
@@ -103,7 +102,7 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
         out.both(in_degree[i], in_degree[j])
     for q in scales_of(k, _WALK_SHARES):
         step = _local_walk(graph, q)
-        out.add(_walk_similarity(step, i, j, _MIN_WALK))
+        out.add(_walk_similarity(step, i, j))
         smooth = unit_rows(step @ unit_rows(step @ X))
         cosine_of_smooth = pair_dot(smooth, i, j)
         mean = _pair_mean(cosine_of_smooth, i, j, n)
@@ -167,7 +166,7 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, 
         mean = (pair_sum(cosine * p, i, j, n) + 1) / degree
         out.add(cosine)
         out.both(cosine - mean[i], cosine - mean[j])
-    out.add(_walk_similarity(step, i, j, 2 * _MIN_WALK))
+    out.add(_walk_similarity(step, i, j))
     around = np.log(np.asarray(step @ degree).reshape(-1))
     out.both(around[i], around[j])
     return out.stack(), twice
@@ -236,10 +235,9 @@ def _rank(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarray:
 def _sparse(values: np.ndarray, indices: np.ndarray, q: int) -> sp.csr_array:
     n, q = len(indices), min(q, indices.shape[1])
     pointers = np.arange(0, n * q + 1, q)
-    matrix = sp.csr_array(
-        (values[:, :q].astype(np.float32).reshape(-1), indices[:, :q].reshape(-1), pointers),
-        shape=(n, n),
-    )
+    # Copied: sorting below must not reach the graph's own arrays.
+    data, columns = values[:, :q].astype(np.float32).reshape(-1), indices[:, :q].reshape(-1)
+    matrix = sp.csr_array((data, columns, pointers), shape=(n, n), copy=True)
     matrix.sort_indices()
     return matrix
 
@@ -254,14 +252,11 @@ def _local_walk(graph: PairGraph, q: int) -> sp.csr_array:
     return row_stochastic((A.maximum(A.T) + sp.eye_array(len(scale), dtype=np.float32)).tocsr())
 
 
-def _walk_similarity(step: sp.csr_array, i: np.ndarray, j: np.ndarray, least: float) -> np.ndarray:
-    """Cosine of the two-step walks from either end."""
-    walk = (step @ step).tocsr()
-    walk.data[walk.data < least] = 0
-    walk.eliminate_zeros()
-    norms = np.sqrt(np.asarray(walk.multiply(walk).sum(axis=1)).reshape(-1))
-    walk = (sp.diags_array((1 / (norms + 1e-6)).astype(np.float32)) @ walk).tocsr()
-    return sparse_pair_dot(walk, walk, i, j)
+def _walk_similarity(step: sp.csr_array, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Cosine of where one step of a walk from either end leads."""
+    norms = np.sqrt(np.asarray(step.multiply(step).sum(axis=1)).reshape(-1))
+    step = (sp.diags_array((1 / (norms + 1e-6)).astype(np.float32)) @ step).tocsr()
+    return sparse_pair_dot(step, step, i, j)
 
 
 def _pair_mean(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int) -> np.ndarray:

@@ -53,6 +53,7 @@ class LanderScorer:
         self.lander = lander
         # Rings of neighbours that decide a node's scores: its own, and one a layer.
         self.n_hops = 1 + len(lander.layers)
+        self.max_neighbors = None
 
     def __call__(self, level: Level, nodes: Tensor | None = None) -> EdgeScores:
         """Score one level, or some ascending `nodes` of it."""
@@ -72,6 +73,8 @@ class LocalScalingScorer:
     """
 
     n_hops = 2
+    # More neighbours would make the scale that of other clusters too.
+    max_neighbors = 9
 
     def __init__(self) -> None:
         self.scales_: Tensor | None = None

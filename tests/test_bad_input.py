@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_array
 
 from sklearn_hilander import HiLanderClustering
 
-QUICK = dict(max_iter=3, hidden_dim=16, random_state=0)
+QUICK = dict(max_iter=1, batch_size=128, random_state=0)
 LABELS = {
     "one class": np.zeros(20, dtype=int),
     "all different": np.arange(20),

@@ -79,7 +79,7 @@ class ClassifierEncoder(
     Attributes
     ----------
     encoder_ : torch.nn.Module
-        The trained encoder, on the CPU: maps a tensor of shape (n_samples, n_features_in_) to
+        The trained encoder, on the CPU: maps a tensor of shape (n_samples, n_features) to
         unit-norm float32 embeddings, its standardisation of the input included.
     classes_ : ndarray of shape (n_classes,)
         Classes that it was trained on.
@@ -89,7 +89,7 @@ class ClassifierEncoder(
         Number of epochs run.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen in `fit`, if they were all strings.
 
     See Also

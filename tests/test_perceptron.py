@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from sklearn_hilander._pairs import sigmoid
+from sklearn_hilander._perceptron import (
+    MAX_STEPS,
+    PerceptronSettings,
+    fit_perceptron,
+    n_training_steps,
+)
+
+SETTINGS = PerceptronSettings(hidden_dim=16, learning_rate=2e-2, batch_size=64)
+
+
+def table(rng, n_rows, n_features=3):
+    return rng.normal(size=(n_rows, n_features)).astype(np.float32)
+
+
+def fit(features, targets, seed=0, weights=None):
+    return fit_perceptron(features, targets, weights=weights, settings=SETTINGS, seed=seed)
+
+
+def test_learns_a_bent_boundary(rng):
+    features = table(rng, 3000)
+    targets = np.abs(features[:, 0]) + features[:, 1] > 0.7
+    network, loss = fit(features[:2000], targets[:2000])
+    log_odds = network.log_odds(features[2000:])
+    assert log_odds.shape == (1000,)
+    assert log_odds.dtype == np.float32
+    assert roc_auc_score(targets[2000:], log_odds) > 0.97
+    assert 0 < loss < 0.35
+
+
+def test_scale_and_offset_of_features_do_not_matter(rng):
+    features = table(rng, 600)
+    targets = features[:, 0] > 0
+    moved = features * np.array([1e-2, 1, 1e2], "f4") + np.array([1, 0, -50], "f4")
+    plain, _ = fit(features, targets)
+    other, _ = fit(moved, targets)
+    np.testing.assert_allclose(plain.log_odds(features), other.log_odds(moved), atol=0.1)
+
+
+def test_probabilities_are_calibrated(rng):
+    features = table(rng, 3000)
+    targets = np.where(features[:, 0] > 0, 0.7, 0.2)
+    network, _ = fit(features, targets)
+    p = sigmoid(network.log_odds(features))
+    assert abs(p.mean() - targets.mean()) < 0.04
+    for goal in (0.2, 0.7):
+        assert abs(p[targets == goal].mean() - goal) < 0.06
+
+
+def test_weights_matter(rng):
+    features = table(rng, 2000)
+    targets = np.arange(2000) % 2
+    p = [
+        sigmoid(fit(features, targets, weights=weights)[0].log_odds(features)).mean()
+        for weights in (None, np.where(targets, 3.0, 1.0), np.where(targets, 1.0, 9.0))
+    ]
+    np.testing.assert_allclose(p, [0.5, 0.75, 0.1], atol=0.07)
+
+
+def test_only_the_proportion_of_weights_counts(rng):
+    features = table(rng, 200)
+    weights = rng.integers(1, 5, 200)
+    one, _ = fit(features, features[:, 0] > 0, weights=weights)
+    other, _ = fit(features, features[:, 0] > 0, weights=1024.0 * weights)
+    np.testing.assert_allclose(one.log_odds(features), other.log_odds(features), rtol=1e-4)
+
+
+def test_seed_decides_and_the_global_generator_is_left_alone(rng):
+    features = table(rng, 300)
+    targets = features[:, 0] > 0
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    first, first_loss = fit(features, targets, seed=5)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)
+    second, second_loss = fit(features, targets, seed=5)
+    other, _ = fit(features, targets, seed=6)
+    assert first_loss == second_loss
+    np.testing.assert_array_equal(first.log_odds(features), second.log_odds(features))
+    assert not np.allclose(first.log_odds(features), other.log_odds(features))
+
+
+def test_prediction_has_no_noise_and_no_gradient_and_knows_no_batches(rng):
+    features = table(rng, 200)
+    network, _ = fit(features, features[:, 0] > 0)
+    # More rows than any block of prediction.
+    many = np.tile(features, (500, 1))
+    log_odds = network.log_odds(many).reshape(500, 200)
+    np.testing.assert_allclose(log_odds, np.tile(log_odds[0], (500, 1)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(log_odds[0], network.log_odds(features), rtol=1e-4, atol=1e-5)
+    assert not any(p.requires_grad for p in network.layers.parameters())
+
+
+def test_the_input_is_left_alone(rng):
+    features = table(rng, 200)
+    before = features.copy()
+    network, _ = fit(features, features[:, 0] > 0)
+    network.log_odds(features)
+    np.testing.assert_array_equal(features, before)
+
+
+def test_no_rows_to_predict(rng):
+    network, _ = fit(table(rng, 200), np.arange(200) % 2)
+    out = network.log_odds(np.zeros((0, 3), np.float32))
+    assert out.shape == (0,)
+    assert out.dtype == np.float32
+
+
+def test_values_far_from_those_seen_are_held(rng):
+    features = table(rng, 400)
+    network, _ = fit(features, features[:, 0] > 0)
+    far = np.array([[1e9, 0, 0], [1e30, 0, 0], [-1e30, 0, 0]], dtype=np.float32)
+    log_odds = network.log_odds(far)
+    assert np.isfinite(log_odds).all()
+    assert log_odds[0] == log_odds[1]
+    assert log_odds[1] > 0 > log_odds[2]
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 65, 99, 300])
+@pytest.mark.parametrize("kind", ["all-different", "constant", "one-class"])
+def test_degenerate_tables(rng, n_rows, kind):
+    features = table(rng, n_rows)
+    targets = np.arange(n_rows) % 2
+    if kind == "constant":
+        features[:] = 7
+    if kind == "one-class":
+        targets[:] = 1
+    network, loss = fit(features, targets)
+    assert np.isfinite(loss)
+    log_odds = network.log_odds(features)
+    assert np.isfinite(log_odds).all()
+    if kind == "one-class":
+        assert (log_odds > 0).all()
+
+
+def test_more_rows_are_worth_more_steps_up_to_a_bound():
+    for batch_size in (1, 64, 512, 4096):
+        steps = [n_training_steps(n, batch_size) for n in (1, 10, 100, 1000, 10_000, 10**6, 10**9)]
+        assert steps == sorted(steps)
+        assert steps[0] >= 1
+        assert steps[-1] == MAX_STEPS
+    assert n_training_steps(10_000, 64) > n_training_steps(10_000, 4096)
+    assert n_training_steps(50, 4096) < n_training_steps(50_000, 4096)

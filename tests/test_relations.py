@@ -1,0 +1,321 @@
+import numpy as np
+import pytest
+from conftest import make_clusters
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn_hilander._pairs import unit_rows
+from sklearn_hilander._relational import graph_builder
+from sklearn_hilander._relations import (
+    PairGraph,
+    cosine_relations,
+    graph_relations,
+    pair_graph,
+    probability_relations,
+    scales_of,
+    whiten_by_links,
+)
+
+
+def graph_of(X, k=8):
+    return graph_builder(k)(unit_rows(X))
+
+
+def all_relations(graph, p):
+    return np.hstack(
+        [
+            graph_relations(graph),
+            probability_relations(graph, p)[0],
+            cosine_relations(graph, graph.i, graph.j),
+        ]
+    )
+
+
+def some_probabilities(graph, points):
+    """Any function of the two ends that does not depend on their order."""
+    return (0.5 + 0.5 * np.sin(40 * (points[graph.i] + points[graph.j]))).astype(np.float32)
+
+
+def assert_has_column(relations, expected, atol=1e-4):
+    """One of the relations is this one."""
+    away = np.abs(relations - np.asarray(expected, dtype=np.float64)[:, None]).max(axis=0)
+    assert away.min() <= atol, f"the closest column is {away.min()} away"
+
+
+def assert_has_both(relations, a, b, atol=1e-4):
+    assert_has_column(relations, np.minimum(a, b), atol)
+    assert_has_column(relations, np.maximum(a, b), atol)
+
+
+@pytest.fixture
+def graph(rng):
+    return graph_of(make_clusters(rng, 5, 9, 12, spread=0.3)[0])
+
+
+@pytest.fixture
+def p(rng, graph):
+    return (0.05 + 0.9 * rng.random(len(graph.i))).astype(np.float32)
+
+
+def test_pair_graph_leaves_out_empty_edges():
+    features = unit_rows(np.array([[1, 0], [1, 0.1], [-1, 0.1], [-1, 0]]))
+    graph = graph_builder(3)(features)
+    assert graph.n_nodes == 4
+    assert list(zip(graph.i, graph.j, strict=True)) == [(0, 1), (2, 3)]
+    again = pair_graph(features, graph.indices, graph.similarities)
+    np.testing.assert_array_equal(again.i, graph.i)
+
+
+def test_scales_are_at_least_one_and_at_most_all():
+    shares = (0.025, 0.125, 0.5, 1.0)
+    assert scales_of(40, shares) == [1, 5, 20, 40]
+    for k in range(1, 60):
+        scales = scales_of(k, shares)
+        assert scales == sorted(scales)
+        assert scales[0] >= 1
+        assert scales[-1] == k
+
+
+def test_relations_in_the_graph_one_by_one(graph):
+    """Against plain Python over rows of neighbours."""
+    relations = graph_relations(graph)
+    assert relations.dtype == np.float32
+    k = graph.indices.shape[1]
+    pairs = list(zip(graph.i.tolist(), graph.j.tolist(), strict=True))
+    near = graph.indices.tolist()
+
+    def rank(a, b):
+        return near[a].index(b) + 1.0 if b in near[a] else k + 10.0
+
+    cosine = np.array([graph.features[a] @ graph.features[b] for a, b in pairs])
+    assert_has_column(relations, cosine)
+    ranks = np.array([[rank(a, b), rank(b, a)] for a, b in pairs])
+    assert (ranks > k).any()
+    assert_has_both(relations, *np.log(ranks).T)
+    for q in (1, k // 2, k):
+        mean = graph.similarities[:, :q].mean(axis=1)
+        assert_has_both(relations, cosine - mean[graph.i], cosine - mean[graph.j])
+    last = graph.similarities[:, -1]
+    assert_has_both(relations, last[graph.i], last[graph.j])
+    for q in (1, k // 2, k):
+        shared = [len(set(near[a][:q]) & set(near[b][:q])) / q for a, b in pairs]
+        assert_has_column(relations, shared)
+    degree = np.array([sum(a in row for row in near) for a in range(graph.n_nodes)])
+    assert_has_both(relations, np.log(1 + degree)[graph.i], np.log(1 + degree)[graph.j])
+    centred = graph.features - graph.features.mean(axis=0)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    assert_has_column(relations, (centred[graph.i] * centred[graph.j]).sum(axis=1))
+
+
+def test_walk_relations_against_dense_matrices(graph):
+    k, n = graph.indices.shape[1], graph.n_nodes
+    q = round(0.75 * k)
+    distance = 1 - graph.similarities
+    scale = distance[:, q - 1]
+    A = np.zeros((n, n))
+    for a in range(n):
+        for b, away in list(zip(graph.indices[a], distance[a], strict=True))[:q]:
+            A[a, b] = np.exp(-away / np.sqrt(scale[a] * scale[b]))
+    A = np.maximum(A, A.T) + np.eye(n)
+    P = A / A.sum(axis=1, keepdims=True)
+    relations = graph_relations(graph)
+    walk = P / np.linalg.norm(P, axis=1, keepdims=True)
+    assert_has_column(relations, (walk @ walk.T)[graph.i, graph.j])
+    smooth = unit_rows(P @ unit_rows(P @ graph.features))
+    cosine = (smooth[graph.i] * smooth[graph.j]).sum(axis=1)
+    assert_has_column(relations, cosine)
+    mean = np.array([cosine[(graph.i == a) | (graph.j == a)].mean() for a in range(n)])
+    assert_has_both(relations, cosine - mean[graph.i], cosine - mean[graph.j])
+
+
+def test_relations_to_probabilities_against_dense_matrices(graph, p):
+    i, j, n = graph.i, graph.j, graph.n_nodes
+    P = np.eye(n)
+    P[i, j] = P[j, i] = p
+    present = P > 0
+    relations, smooth = probability_relations(graph, p)
+    assert relations.dtype == smooth.dtype == np.float32
+    degree, squares, shared = P.sum(axis=1), (P * P).sum(axis=1), (P @ P.T)[i, j]
+    mass_i, mass_j = (P @ present)[i, j], (P @ present)[j, i]
+    assert_has_column(relations, p)
+    assert_has_column(relations, np.log(p / (1 - p)))
+    assert_has_both(relations, np.log(degree)[i], np.log(degree)[j])
+    assert_has_both(relations, (squares / degree)[i], (squares / degree)[j])
+    assert_has_column(relations, shared / np.sqrt(squares[i] * squares[j]))
+    assert_has_both(relations, shared / degree[i], shared / degree[j])
+    assert_has_both(relations, 2 * shared / (mass_i + mass_j), shared / np.minimum(mass_i, mass_j))
+    common = (present.astype(float) @ present)[i, j]
+    assert_has_column(relations, (mass_i + mass_j - 2 * shared) / common)
+    assert_has_both(relations, mass_i / degree[i], mass_j / degree[j])
+    best = (P - np.eye(n)).max(axis=1)
+    assert_has_both(relations, p - best[i], p - best[j])
+    step = P / degree[:, None]
+    once = unit_rows(step @ graph.features)
+    twice = unit_rows(step @ once)
+    np.testing.assert_allclose(smooth, twice, atol=1e-4)
+    for rows in (once, twice):
+        cosine = (rows[i] * rows[j]).sum(axis=1)
+        weighted = np.eye(n)
+        weighted[i, j] = weighted[j, i] = p * cosine
+        mean = weighted.sum(axis=1) / degree
+        assert_has_column(relations, cosine)
+        assert_has_both(relations, cosine - mean[i], cosine - mean[j])
+    walk = step / np.linalg.norm(step, axis=1, keepdims=True)
+    assert_has_column(relations, (walk @ walk.T)[i, j])
+    around = np.log(step @ degree)
+    assert_has_both(relations, around[i], around[j])
+
+
+def test_relations_leave_the_graph_and_the_probabilities_alone(graph, p):
+    before = [values.copy() for values in (graph.features, graph.indices, graph.similarities, p)]
+    all_relations(graph, p)
+    whiten_by_links(graph, p, 0.3)
+    after = (graph.features, graph.indices, graph.similarities, p)
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_cosine_relations_of_pairs_of_another_graph(rng, graph):
+    i, j = np.triu_indices(graph.n_nodes, 1)
+    cosine = (graph.features @ graph.features.T)[i, j]
+    mean = graph.similarities[:, :2].mean(axis=1)
+    relations = cosine_relations(graph, i, j)
+    assert relations.shape == (len(i), 3)
+    assert relations.dtype == np.float32
+    assert_has_column(relations, cosine)
+    assert_has_both(relations, cosine - mean[i], cosine - mean[j])
+
+
+@pytest.mark.parametrize("n_features", [16, 40])
+def test_turning_the_space_changes_nothing(rng, n_features):
+    X, _ = make_clusters(rng, spread=0.25)
+    turned = X @ np.linalg.qr(rng.normal(size=(n_features, 16)))[0].T
+    assert turned.shape[1] == n_features
+    points = rng.random(len(X))
+    one, other = graph_of(X), graph_of(turned)
+    np.testing.assert_array_equal(one.i, other.i)
+    np.testing.assert_array_equal(one.j, other.j)
+    p = some_probabilities(one, points)
+    np.testing.assert_allclose(all_relations(one, p), all_relations(other, p), atol=2e-3)
+
+
+@pytest.mark.parametrize("order", ["reversed", "random"])
+def test_the_order_of_samples_and_of_ends_changes_nothing(rng, order):
+    X, _ = make_clusters(rng, spread=0.25)
+    n = len(X)
+    # Row new of the permuted samples is row of_new[new]. Reversing swaps the ends of every pair.
+    of_new = np.arange(n)[::-1] if order == "reversed" else rng.permutation(n)
+    points = rng.random(n)
+    one, other = graph_of(X), graph_of(X[of_new])
+    found = all_relations(one, some_probabilities(one, points))
+    permuted = all_relations(other, some_probabilities(other, points[of_new]))
+    a, b = of_new[other.i], of_new[other.j]
+    back = np.lexsort((np.maximum(a, b), np.minimum(a, b)))
+    np.testing.assert_array_equal(np.minimum(a, b)[back], one.i)
+    np.testing.assert_array_equal(np.maximum(a, b)[back], one.j)
+    np.testing.assert_allclose(found, permuted[back], atol=2e-3)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(2, 60),
+    k=st.integers(1, 40),
+    d=st.integers(1, 6),
+    kind=st.sampled_from(["any", "few-values", "zero-rows", "all-equal", "all-zero"]),
+    certainty=st.sampled_from(["none", "full", "mixed"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_relations_of_any_rows_are_finite_and_as_many(seed, n, k, d, kind, certainty):
+    """The width of a network's input does not depend on the number of rows or neighbours."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    if kind == "few-values":
+        X = np.round(X)
+    if kind == "zero-rows":
+        X[rng.random(n) < 0.3] = 0
+    if kind == "all-equal":
+        X[:] = X[0]
+    if kind == "all-zero":
+        X[:] = 0
+    graph = graph_of(X, k)
+    p = {
+        "none": np.zeros(len(graph.i)),
+        "full": np.ones(len(graph.i)),
+        "mixed": rng.choice([0.0, 0.01, 0.5, 1.0], len(graph.i)),
+    }[certainty].astype(np.float32)
+    of_graph, (of_p, smooth) = graph_relations(graph), probability_relations(graph, p)
+    of_cosine = cosine_relations(graph, graph.i, graph.j)
+    assert of_graph.shape == (len(graph.i), 40)
+    assert of_p.shape == (len(graph.i), 25)
+    assert of_cosine.shape == (len(graph.i), 3)
+    assert smooth.shape == (n, d)
+    for values in (of_graph, of_p, of_cosine, smooth):
+        assert np.isfinite(values).all()
+    whitened = whiten_by_links(graph, p, 0.3)
+    assert whitened.shape == (n, d)
+    assert whitened.dtype == np.float32
+    assert np.isfinite(whitened).all()
+
+
+def links_within(y, graph):
+    return (y[graph.i] == y[graph.j]).astype(np.float32)
+
+
+def condition_within(rows, graph, p):
+    difference = (rows[graph.i] - rows[graph.j])[p > 0].astype(np.float64)
+    return np.linalg.cond(difference.T @ difference)
+
+
+def uneven_clusters(rng):
+    """Clusters that are long along some axes."""
+    X, y = make_clusters(rng, n_clusters=8, size=15, n_features=6, spread=0.0)
+    return X + rng.normal(size=X.shape) * np.array([0.3, 0.2, 0.1, 0.05, 0.03, 0.02]), y
+
+
+def test_whitening_makes_clusters_round(rng):
+    X, y = uneven_clusters(rng)
+    graph = graph_of(X)
+    p = links_within(y, graph)
+    raw = condition_within(graph.features, graph, p)
+    conditions = {}
+    for shrinkage in (0.0, 0.3, 1.0):
+        rows = whiten_by_links(graph, p, shrinkage)
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+        conditions[shrinkage] = condition_within(rows, graph, p)
+    assert conditions[0.3] < raw / 1.5
+    assert conditions[0.0] < conditions[0.3] < conditions[1.0]
+
+
+def test_whitening_finds_the_clusters_better(rng):
+    X, y = uneven_clusters(rng)
+    graph = graph_of(X)
+    rows = whiten_by_links(graph, links_within(y, graph), 0.3)
+
+    def share_of_own(rows):
+        return (y[graph_builder(8)(rows).indices] == y[:, None]).mean()
+
+    assert share_of_own(rows) > share_of_own(graph.features) + 0.02
+
+
+def test_full_shrinkage_only_centres(rng, graph, p):
+    centred = graph.features - graph.features.mean(axis=0)
+    np.testing.assert_allclose(whiten_by_links(graph, p, 1.0), unit_rows(centred), atol=1e-5)
+
+
+def test_whitening_turns_with_the_space_and_ignores_the_scale_of_p(rng, graph, p):
+    turn = np.linalg.qr(rng.normal(size=(12, 12)))[0].astype(np.float32)
+    turned = PairGraph(graph.features @ turn, graph.indices, graph.similarities, graph.i, graph.j)
+    rows = whiten_by_links(graph, p, 0.3)
+    np.testing.assert_allclose(whiten_by_links(turned, p, 0.3), rows @ turn, atol=1e-4)
+    np.testing.assert_allclose(whiten_by_links(graph, p / 4, 0.3), rows, atol=1e-4)
+
+
+def test_whitening_leaves_equal_rows_as_they_are():
+    graph = graph_of(np.ones((6, 3)), 4)
+    rows = whiten_by_links(graph, np.ones(len(graph.i), np.float32), 0.3)
+    np.testing.assert_array_equal(rows, graph.features)
+
+
+def test_whitening_without_links_leaves_rows_as_they_are(graph):
+    rows = whiten_by_links(graph, np.zeros(len(graph.i), np.float32), 0.3)
+    np.testing.assert_array_equal(rows, graph.features)
