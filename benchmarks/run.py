@@ -62,6 +62,7 @@ def run_pair(train: Path, test: Path, setting: dict, seed: int) -> dict:
     start = time.perf_counter()
     labels = clusterer.fit_predict(X)
     seconds = time.perf_counter() - start
+    threshold_used = clusterer.linkage_threshold_
     others = {}
     for threshold in OTHER_THRESHOLDS:
         clusterer.set_params(linkage_threshold=threshold)
@@ -73,9 +74,7 @@ def run_pair(train: Path, test: Path, setting: dict, seed: int) -> dict:
     return {
         "seed": seed,
         **figures(y, labels),
-        "linkage_threshold": clusterer.linkage_threshold_
-        if setting.get("linkage_threshold", "auto") == "auto"
-        else setting["linkage_threshold"],
+        "linkage_threshold": threshold_used,
         "fit_seconds": fit_seconds,
         "cluster_seconds": seconds,
         "other_thresholds": others,

@@ -27,7 +27,7 @@ from sklearn_hilander import HiLanderClustering
 from sklearn_hilander.datasets import load_glyphs
 from sklearn_hilander.encoding import ClassifierEncoder
 
-N_CLASSES = {"encoder": 900, "meta": 500, "unseen": 500}
+N_CLASSES = {"encoder": 900, "meta": 300, "unseen": 500}
 RIGHT, WRONG = "#2a9d4a", "#d62828"
 
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-
 # The tests' graphs are tiny: threads would wait for each other more than they help.
 torch.set_num_threads(1)
 

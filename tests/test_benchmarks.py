@@ -1,0 +1,79 @@
+"""The benchmark programs and the demonstration run, on small input."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from conftest import make_clusters
+
+from benchmarks import run
+from benchmarks.peers import PEERS, figures
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    for name, part in (("easy_train", 0), ("easy_test", 1), ("lonely_test", 2)):
+        X, y = make_clusters(rng, n_clusters=8, size=10)
+        np.savez(tmp_path / f"{name}.npz", X=X.astype(np.float16), y=y + 100 * part)
+    return tmp_path
+
+
+def call(monkeypatch, *args):
+    monkeypatch.setattr(sys, "argv", ["run", *map(str, args)])
+    run.main()
+
+
+def test_run_writes_a_row_and_json(folder, monkeypatch, capsys):
+    monkeypatch.setitem(run.SETTINGS, "default", dict(max_iter=1, batch_size=64))
+    out = folder / "out.json"
+    call(monkeypatch, "--data", folder, "--seeds", 0, 1, "--out", out)
+    results = json.loads(out.read_text())
+    assert list(results["pairs"]) == ["easy"]
+    assert [r["seed"] for r in results["pairs"]["easy"]] == [0, 1]
+    assert results["pairs"]["easy"][0]["n_classes"] == 8
+    assert results["peak_memory_mb"] > 0
+    assert results["versions"]["torch"]
+    assert "| HiLanderClustering, default |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "name the data folder"),
+        (["--data", "nowhere"], "no pair of"),
+        (["--pairs", "hard"], "not in"),
+    ],
+)
+def test_run_says_what_is_missing(folder, monkeypatch, capsys, args, message):
+    monkeypatch.delenv("HILANDER_DATA", raising=False)
+    if "--pairs" in args:
+        args = ["--data", folder, *args]
+    with pytest.raises(SystemExit):
+        call(monkeypatch, *args)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_peers_find_easy_clusters(rng, peer):
+    X_meta, y_meta = make_clusters(rng, n_clusters=10, size=12)
+    X, y = make_clusters(rng, n_clusters=10, size=12)
+    reached = figures(y, peer.fit(X_meta, y_meta)(X))
+    assert reached["pairwise_f"] > 0.9
+    assert reached["n_classes"] == 10
+
+
+def test_contact_sheet(tmp_path, rng):
+    pytest.importorskip("matplotlib", reason="drawing needs the plot extra")
+    from examples.cluster_glyphs import draw_contact_sheet, majority_classes
+
+    labels = np.repeat(np.arange(6), 5)
+    y = labels.copy()
+    y[[0, 7]] = 5
+    np.testing.assert_array_equal(majority_classes(labels, y), np.arange(6))
+    path = tmp_path / "sheet.png"
+    draw_contact_sheet(rng.random((30, 8, 8)), labels, y, path, n_clusters=6, n_members=3)
+    from matplotlib.image import imread
+
+    image = imread(path)
+    assert image[..., :3].std() > 0.05
