@@ -30,8 +30,6 @@ SETTINGS = {
     "paper-gcn-auto": dict(architecture="paper-gcn", **PAPER),
     "paper-gat": dict(architecture="paper-gat", linkage_threshold=0.1, **PAPER),
 }
-# Other thresholds that the same model is tried with on the test classes, for information.
-OTHER_THRESHOLDS = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -52,8 +50,8 @@ def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
         return arrays["X"].astype(np.float32), arrays["y"].astype(np.int64)
 
 
-def run_pair(train: Path, test: Path, setting: dict, seed: int) -> dict:
-    """Figures of one pair and seed."""
+def run_pair(train: Path, test: Path, setting: dict, seed: int, thresholds: list[float]) -> dict:
+    """Figures of one pair and seed, and of other thresholds of the same model."""
     clusterer = HiLanderClustering(random_state=seed, **setting)
     start = time.perf_counter()
     clusterer.fit(*load(train))
@@ -64,7 +62,7 @@ def run_pair(train: Path, test: Path, setting: dict, seed: int) -> dict:
     seconds = time.perf_counter() - start
     threshold_used = clusterer.linkage_threshold_
     others = {}
-    for threshold in OTHER_THRESHOLDS:
+    for threshold in thresholds:
         clusterer.set_params(linkage_threshold=threshold)
         others[threshold] = {
             name: round(value, 4)
@@ -93,6 +91,13 @@ def main() -> None:
     parser.add_argument("--setting", choices=SETTINGS, default="default")
     parser.add_argument("--pairs", nargs="+", help="names of pairs (default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--thresholds",
+        type=float,
+        nargs="+",
+        default=[],
+        help="also cluster the test classes at these thresholds, for information",
+    )
     parser.add_argument("--out", type=Path, help="JSON file (default: benchmarks/results/...)")
     args = parser.parse_args()
     if args.data is None:
@@ -109,7 +114,10 @@ def main() -> None:
     results = {"setting": args.setting, **describe_machine(), "pairs": {}}
     cells = []
     for name in chosen:
-        runs = [run_pair(*pairs[name], SETTINGS[args.setting], seed) for seed in args.seeds]
+        runs = [
+            run_pair(*pairs[name], SETTINGS[args.setting], seed, args.thresholds)
+            for seed in args.seeds
+        ]
         results["pairs"][name] = runs
         pairwise = np.array([run["pairwise_f"] for run in runs])
         bcubed = np.array([run["bcubed_f"] for run in runs])
