@@ -119,7 +119,7 @@ def draw_contact_sheet(images, labels, y, path, *, n_clusters=32, n_members=20, 
         fontsize=12,
     )
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
 
 

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_hilander import HiLanderClustering, _estimator, _model
+from sklearn_hilander import Architecture, HiLanderClustering, _estimator, _model
 from sklearn_hilander.metrics import pairwise_f_score
 
 QUICK = dict(max_iter=1, batch_size=128, random_state=0)
@@ -286,7 +286,19 @@ def test_verbose(digits, capsys):
     assert f"level 0: {len(digits[0])} nodes merged to " in out
 
 
-@pytest.mark.parametrize("architecture", ["relational", "gcn", "gat", "paper-gcn", "paper-gat"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "relational",
+        "gcn",
+        "gat",
+        "paper-gcn",
+        "paper-gat",
+        Architecture("gcn", mean_features=False),
+        Architecture("gat", mean_features=True),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_architectures_and_metrics(digits, architecture, metric):
     X_meta, y_meta, X_unseen, _ = digits
@@ -301,6 +313,19 @@ def test_architectures_and_metrics(digits, architecture, metric):
     labels = clusterer.fit(X_meta, y_meta).fit_predict(X_unseen)
     assert_contiguous(labels)
     np.testing.assert_array_equal(clusterer.predict(X_unseen), labels)
+
+
+def test_progress_bar(digits, capsys):
+    callback = pytest.importorskip("sklearn.callback", reason="callbacks came with 1.9")
+    clusterer = HiLanderClustering(**LANDER)
+    plain = clone(clusterer).fit(digits[0], digits[1])
+    clusterer.set_callbacks(callback.ProgressBar()).fit(digits[0], digits[1])
+    np.testing.assert_array_equal(clusterer.labels_, plain.labels_)
+    assert "HiLanderClustering" in capsys.readouterr().out
+    # A failed fit must leave no bar running, and the next fit must work.
+    with pytest.raises(ValueError, match="NaN"):
+        clusterer.fit(np.full((5, 3), np.nan))
+    clusterer.fit(digits[0], digits[1])
 
 
 def test_labels_minus_one_stand_alone(rng):

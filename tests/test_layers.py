@@ -43,7 +43,7 @@ ROOMS = {
     },
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},
-    "__init__": {"_estimator"},
+    "__init__": {"_architectures", "_estimator"},
 }  # fmt: skip
 OUTSIDERS = {"hnswlib": "_neighbors", "torch_scatter": "_ops", "safetensors": "_persistence"}
 
