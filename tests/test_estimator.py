@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_hilander import Architecture, HiLanderClustering, _estimator, _model
+from sklearn_hilander.encoding import ClassifierEncoder
 from sklearn_hilander.metrics import pairwise_f_score
 
 QUICK = dict(max_iter=1, batch_size=128, random_state=0)
@@ -190,6 +191,15 @@ def test_grid_search(digits, scoring):
     ).fit(X, y, groups=y)
     assert set(search.best_params_) == {"n_neighbors", "linkage_threshold"}
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_after_an_encoder_in_a_pipeline(digits):
+    pipeline = make_pipeline(
+        ClassifierEncoder(max_iter=2, random_state=0), HiLanderClustering(**QUICK)
+    )
+    labels = pipeline.fit_predict(digits[0], digits[1])
+    np.testing.assert_array_equal(pipeline.predict(digits[0]), labels)
+    assert_contiguous(labels)
 
 
 def test_memory_trains_once_a_fold(digits, tmp_path, monkeypatch):
