@@ -9,8 +9,9 @@ import torch
 
 from sklearn_hilander._decode import decode_forest
 from sklearn_hilander._hierarchy import grow_hierarchy, iterate_levels
-from sklearn_hilander._lander import Lander, reference_state_dict
+from sklearn_hilander._lander import Lander
 from sklearn_hilander._neighbors import build_neighbor_graph
+from sklearn_hilander._reference import reference_state_dict
 from sklearn_hilander._scoring import LanderScorer, OracleScorer
 from sklearn_hilander._training import lander_losses, linkage_mask
 from sklearn_hilander.metrics import pairwise_f_score

@@ -13,6 +13,7 @@ ROOMS = {
     "_architectures": set(),
     "_callbacks": set(),
     "_state": set(),
+    "_reference": set(),
     "metrics": set(),
     "_ops": set(),
     "_embeddings": set(),
