@@ -19,6 +19,7 @@ from sklearn_hilander._pairs import (
     pair_max,
     pair_sum,
     row_stochastic,
+    scale_rows,
     sparse_pair_dot,
     unit_rows,
 )
@@ -249,13 +250,14 @@ def _local_walk(graph: PairGraph, q: int) -> sp.csr_array:
     weights = np.exp(-distance / np.sqrt(scale[:, None] * scale[graph.indices]))
     weights = np.where(graph.similarities > 0, weights, 0)
     A = _sparse(weights, graph.indices, q)
-    return row_stochastic((A.maximum(A.T) + sp.eye_array(len(scale), dtype=np.float32)).tocsr())
+    itself = sp.csr_array(sp.eye(len(scale), dtype=np.float32))
+    return row_stochastic((A.maximum(A.T) + itself).tocsr())
 
 
 def _walk_similarity(step: sp.csr_array, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """Cosine of where one step of a walk from either end leads."""
     norms = np.sqrt(np.asarray(step.multiply(step).sum(axis=1)).reshape(-1))
-    step = (sp.diags_array((1 / (norms + 1e-6)).astype(np.float32)) @ step).tocsr()
+    step = scale_rows(step, 1 / (norms + 1e-6))
     return sparse_pair_dot(step, step, i, j)
 
 
