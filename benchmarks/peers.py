@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.metrics import normalized_mutual_info_score
-from sklearn.neighbors import NearestNeighbors, radius_neighbors_graph
+from sklearn.neighbors import NearestNeighbors, radius_neighbors_graph, sort_graph_by_row_values
 from sklearn.preprocessing import normalize
 
 from sklearn_hilander.metrics import (
@@ -92,6 +92,7 @@ def dbscan(X: np.ndarray, eps: float, min_samples: int) -> np.ndarray:
     """Cluster by DBSCAN over unit rows."""
     # The Euclidean distance of unit rows has the order of the cosine, and is much quicker.
     graph = radius_neighbors_graph(normalize(X), eps, mode="distance", include_self=True)
+    graph = sort_graph_by_row_values(graph, warn_when_not_sorted=False)
     return DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit_predict(graph)
 
 
