@@ -19,6 +19,7 @@ from sklearn_hilander._relations import (
     cosine_relations,
     graph_relations,
     probability_relations,
+    smooth_by_links,
     whiten_by_links,
 )
 
@@ -26,8 +27,8 @@ N_FOLDS = 3
 STAGES = (2, 3)
 SHRINKAGE = 0.3
 
-# (features, stage) -> log-odds of each pair.
-_Stage = Callable[[np.ndarray, int], np.ndarray]
+# (graph, features of its pairs, number of the stage) -> log-odds of each pair.
+_Stage = Callable[[PairGraph, np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class LinkageModel:
     def __call__(self, graph: PairGraph, build_graph: Callable[[np.ndarray], PairGraph]) -> Links:
         """Linkage probabilities of unseen samples."""
 
-        def stage(features: np.ndarray, number: int) -> np.ndarray:
+        def stage(graph: PairGraph, features: np.ndarray, number: int) -> np.ndarray:
             return np.mean([net.log_odds(features) for net in self.stages[number]], axis=0)
 
         return run_stages(graph, build_graph, stage)
@@ -79,13 +80,13 @@ def run_stages(
     build_graph : callable
         Unit rows -> PairGraph.
     stage : callable
-        (features of each pair, number of the stage) -> log-odds.
+        (graph, features of its pairs, number of the stage) -> log-odds.
 
     Returns
     -------
     Links
     """
-    p, _ = _run_on(graph, graph_relations(graph), stage, range(STAGES[0]))
+    p = _run_on(graph, graph_relations(graph), stage, range(STAGES[0]))
     whitened = build_graph(whiten_by_links(graph, p, SHRINKAGE))
     if len(whitened.i) == 0:
         # A few rows around their own mean may have no neighbour at all.
@@ -93,9 +94,9 @@ def run_stages(
     relations = np.hstack(
         [graph_relations(whitened), cosine_relations(graph, whitened.i, whitened.j)]
     )
-    p, smooth = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
+    p = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
     centred = graph.features - graph.features.mean(axis=0)
-    return Links(whitened, p, (smooth, whitened.features, centred))
+    return Links(whitened, p, (smooth_by_links(whitened, p), whitened.features, centred))
 
 
 def train_linkage(
@@ -126,44 +127,28 @@ def train_linkage(
     -------
     model : LinkageModel
     links : Links
-        Of the training samples, each pair scored by networks that did not see its classes.
+        Of the training samples, each pair scored out of fold (`out_of_fold`).
     """
     stages = []
 
-    def stage_on(current: PairGraph) -> _Stage:
+    def stage(current: PairGraph, features: np.ndarray, number: int) -> np.ndarray:
         same = y[current.i] == y[current.j]
         fold_i, fold_j = fold_of[current.i], fold_of[current.j]
+        networks = []
+        for fold in range(N_FOLDS):
+            rows = outside_fold(fold, fold_i, fold_j)
+            network, loss = fit_perceptron(
+                features[rows],
+                same[rows],
+                settings=settings,
+                seed=seed + N_FOLDS * number + fold,
+            )
+            networks.append(network)
+            on_network(loss)
+        stages.append(tuple(networks))
+        return out_of_fold(networks, features, fold_i, fold_j)
 
-        def stage(features: np.ndarray, number: int) -> np.ndarray:
-            networks = []
-            for fold in range(N_FOLDS):
-                rows = outside_fold(fold, fold_i, fold_j)
-                network, loss = fit_perceptron(
-                    features[rows],
-                    same[rows],
-                    settings=settings,
-                    seed=seed + N_FOLDS * number + fold,
-                )
-                networks.append(network)
-                on_network(loss)
-            stages.append(tuple(networks))
-            return out_of_fold(networks, features, fold_i, fold_j)
-
-        return stage
-
-    # The pairs change with the graph: so do the targets.
-    current = [graph]
-
-    def rebuild(features: np.ndarray) -> PairGraph:
-        new = build_graph(features)
-        if len(new.i) > 0:
-            current[0] = new
-        return new
-
-    def stage(features: np.ndarray, number: int) -> np.ndarray:
-        return stage_on(current[0])(features, number)
-
-    links = run_stages(graph, rebuild, stage)
+    links = run_stages(graph, build_graph, stage)
     return LinkageModel(tuple(stages)), links
 
 
@@ -182,21 +167,19 @@ def outside_fold(fold: int, fold_i: np.ndarray, fold_j: np.ndarray) -> np.ndarra
 def out_of_fold(
     networks: list[Perceptron], features: np.ndarray, fold_i: np.ndarray, fold_j: np.ndarray
 ) -> np.ndarray:
-    """Mean log-odds of the two networks that did not train on either end's class."""
+    """Mean log-odds of two networks: one that did not see the class of i, one not that of j."""
     every = np.stack([network.log_odds(features) for network in networks])
     pairs = np.arange(features.shape[0])
     return (every[fold_i, pairs] + every[fold_j, pairs]) / 2
 
 
-def _run_on(
-    graph: PairGraph, relations: np.ndarray, stage: _Stage, numbers: range
-) -> tuple[np.ndarray, np.ndarray]:
-    """Probability after some stages (log-odds averaged), and embeddings smoothed along it."""
+def _run_on(graph: PairGraph, relations: np.ndarray, stage: _Stage, numbers: range) -> np.ndarray:
+    """Probability of each pair after some stages: their log-odds averaged."""
     features, log_odds = relations, []
     for number in numbers:
-        log_odds.append(stage(features, number))
+        log_odds.append(stage(graph, features, number))
         if number < numbers[-1]:
             more, _ = probability_relations(graph, sigmoid(log_odds[-1]))
             features = np.hstack([relations, more])
     p = sigmoid(np.mean([logit(sigmoid(z), 1e-5) for z in log_odds], axis=0))
-    return p, probability_relations(graph, p)[1]
+    return p

@@ -24,7 +24,7 @@ from sklearn_hilander._linkage_model import (
     train_linkage,
 )
 from sklearn_hilander._neighbors import build_neighbor_graph
-from sklearn_hilander._pairs import pair_sum, row_stochastic, sigmoid, sparse_pair_dot
+from sklearn_hilander._pairs import pair_dot, pair_sum, row_stochastic, sigmoid, sparse_pair_dot
 from sklearn_hilander._perceptron import Perceptron, PerceptronSettings, fit_perceptron
 from sklearn_hilander._relations import PairGraph, pair_graph
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
@@ -266,8 +266,7 @@ def _similarity_judge(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarr
     """Average linkage: mean probability and mean similarity in the smoothed view, half each."""
     size = clusters.sizes
     i, j = clusters.i, clusters.j
-    view = clusters.sums[0]
-    mean = np.einsum("ed,ed->e", view[i], view[j]) / (size[i] * size[j])
+    mean = pair_dot(clusters.sums[0], i, j) / (size[i] * size[j])
     return 0.5 * relations[:, 0] + 0.5 * np.clip(mean, 0, 1)
 
 

@@ -89,7 +89,8 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
     out = Columns()
     cosine = pair_dot(X, i, j)
     out.add(cosine)
-    out.both(np.log(_rank(graph, i, j)), np.log(_rank(graph, j, i)))
+    rank_of_j, rank_of_i = _ranks(graph, i, j)
+    out.both(np.log(rank_of_j), np.log(rank_of_i))
     mean_of_nearest = np.cumsum(similarities, axis=1) / np.arange(1, k + 1)
     for q in scales_of(k, _SHARES):
         out.both(cosine - mean_of_nearest[i, q - 1], cosine - mean_of_nearest[j, q - 1])
@@ -104,7 +105,7 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
     for q in scales_of(k, _WALK_SHARES):
         step = _local_walk(graph, q)
         out.add(_walk_similarity(step, i, j))
-        smooth = unit_rows(step @ unit_rows(step @ X))
+        _, smooth = _smooth(step, X)
         cosine_of_smooth = pair_dot(smooth, i, j)
         mean = _pair_mean(cosine_of_smooth, i, j, n)
         out.add(cosine_of_smooth)
@@ -133,17 +134,12 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, 
     out = Columns()
     out.add(p)
     out.add(logit(p, 1e-4))
-    every = np.arange(n)
-    ends = np.concatenate([i, j, every]), np.concatenate([j, i, every])
-    P = sp.csr_array((np.concatenate([p, p, np.ones(n, np.float32)]), ends), shape=(n, n))
-    P.sort_indices()
+    P = _link_matrix(graph, p)
     degree = np.asarray(P.sum(axis=1)).reshape(-1)
     squares = np.asarray(P.multiply(P).sum(axis=1)).reshape(-1)
     out.both(np.log(degree)[i], np.log(degree)[j])
     out.both((squares / degree)[i], (squares / degree)[j])
-    strong = P.copy()
-    strong.data[strong.data < _MIN_LINK] = 0
-    strong.eliminate_zeros()
+    strong = _strong_links(P)
     shared = sparse_pair_dot(strong, strong, i, j)
     out.add(shared / np.sqrt(squares[i] * squares[j]))
     out.both(shared / degree[i], shared / degree[j])
@@ -160,8 +156,7 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, 
     best = pair_max(p, i, j, n, 0.0)
     out.both(p - best[i], p - best[j])
     step = row_stochastic(strong)
-    once = unit_rows(step @ graph.features)
-    twice = unit_rows(step @ once)
+    once, twice = _smooth(step, graph.features)
     for smooth in (once, twice):
         cosine = pair_dot(smooth, i, j)
         mean = (pair_sum(cosine * p, i, j, n) + 1) / degree
@@ -171,6 +166,23 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, 
     around = np.log(np.asarray(step @ degree).reshape(-1))
     out.both(around[i], around[j])
     return out.stack(), twice
+
+
+def smooth_by_links(graph: PairGraph, p: np.ndarray) -> np.ndarray:
+    """Embeddings smoothed by two steps along the probabilities.
+
+    Parameters
+    ----------
+    graph : PairGraph
+    p : ndarray of shape (n_pairs,), float32
+
+    Returns
+    -------
+    ndarray of shape (n_nodes, n_features), float32
+        Unit rows.
+    """
+    step = row_stochastic(_strong_links(_link_matrix(graph, p.astype(np.float32))))
+    return _smooth(step, graph.features)[1]
 
 
 def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.ndarray:
@@ -222,15 +234,22 @@ def cosine_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarr
     return out.stack()
 
 
-def _rank(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Rank of j among the neighbours of i, from 1; k + 10 where it is none of them."""
+def _ranks(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rank of j among the neighbours of i, and of i among those of j.
+
+    From 1; k + 10 where it is none of them.
+    """
     n, k = graph.indices.shape
     keys = (np.arange(n)[:, None] * n + graph.indices).reshape(-1)
     order = np.argsort(keys)
-    wanted = i * n + j
-    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    found = order[at]
-    return np.where(keys[found] == wanted, found % k + 1.0, k + 10.0).astype(np.float32)
+    ascending = keys[order]
+
+    def rank(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        wanted = a * n + b
+        at = np.minimum(np.searchsorted(ascending, wanted), len(keys) - 1)
+        return np.where(ascending[at] == wanted, order[at] % k + 1.0, k + 10.0).astype(np.float32)
+
+    return rank(i, j), rank(j, i)
 
 
 def _sparse(values: np.ndarray, indices: np.ndarray, q: int) -> sp.csr_array:
@@ -241,6 +260,28 @@ def _sparse(values: np.ndarray, indices: np.ndarray, q: int) -> sp.csr_array:
     matrix = sp.csr_array((data, columns, pointers), shape=(n, n), copy=True)
     matrix.sort_indices()
     return matrix
+
+
+def _link_matrix(graph: PairGraph, p: np.ndarray) -> sp.csr_array:
+    """Probabilities as a symmetric matrix, with 1 on the diagonal."""
+    n, every = graph.n_nodes, np.arange(graph.n_nodes)
+    ends = np.concatenate([graph.i, graph.j, every]), np.concatenate([graph.j, graph.i, every])
+    P = sp.csr_array((np.concatenate([p, p, np.ones(n, np.float32)]), ends), shape=(n, n))
+    P.sort_indices()
+    return P
+
+
+def _strong_links(P: sp.csr_array) -> sp.csr_array:
+    strong = P.copy()
+    strong.data[strong.data < _MIN_LINK] = 0
+    strong.eliminate_zeros()
+    return strong
+
+
+def _smooth(step: sp.csr_array, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit rows after one step and after two."""
+    once = unit_rows(step @ X)
+    return once, unit_rows(step @ once)
 
 
 def _local_walk(graph: PairGraph, q: int) -> sp.csr_array:

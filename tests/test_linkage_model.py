@@ -100,7 +100,7 @@ def test_stages_see_the_probabilities_of_the_one_before(data):
     graph = build_graph(unit_rows(data[0]))
     seen = []
 
-    def stage(features, number):
+    def stage(graph, features, number):
         seen.append((number, features))
         return np.full(len(features), 0.1 * (number + 1), dtype=np.float32)
 
