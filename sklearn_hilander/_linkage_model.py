@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_hilander._pairs import logit, sigmoid
-from sklearn_hilander._perceptron import Perceptron, PerceptronSettings, fit_perceptron
+from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, fit_perceptrons
 from sklearn_hilander._relations import (
     PairGraph,
     cosine_relations,
@@ -55,16 +55,16 @@ class LinkageModel:
 
     Attributes
     ----------
-    stages : tuple of tuple of Perceptron
+    stages : tuple of Perceptrons
     """
 
-    stages: tuple[tuple[Perceptron, ...], ...]
+    stages: tuple[Perceptrons, ...]
 
     def __call__(self, graph: PairGraph, build_graph: Callable[[np.ndarray], PairGraph]) -> Links:
         """Linkage probabilities of unseen samples."""
 
         def stage(graph: PairGraph, features: np.ndarray, number: int) -> np.ndarray:
-            return np.mean([net.log_odds(features) for net in self.stages[number]], axis=0)
+            return self.stages[number].log_odds(features).mean(axis=0)
 
         return run_stages(graph, build_graph, stage)
 
@@ -134,18 +134,16 @@ def train_linkage(
     def stage(current: PairGraph, features: np.ndarray, number: int) -> np.ndarray:
         same = y[current.i] == y[current.j]
         fold_i, fold_j = fold_of[current.i], fold_of[current.j]
-        networks = []
-        for fold in range(N_FOLDS):
-            rows = outside_fold(fold, fold_i, fold_j)
-            network, loss = fit_perceptron(
-                features[rows],
-                same[rows],
-                settings=settings,
-                seed=seed + N_FOLDS * number + fold,
-            )
-            networks.append(network)
+        networks, losses = fit_perceptrons(
+            features,
+            same,
+            [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
+            settings=settings,
+            seed=seed + number,
+        )
+        stages.append(networks)
+        for loss in losses:
             on_network(loss)
-        stages.append(tuple(networks))
         return out_of_fold(networks, features, fold_i, fold_j)
 
     links = run_stages(graph, build_graph, stage)
@@ -165,10 +163,10 @@ def outside_fold(fold: int, fold_i: np.ndarray, fold_j: np.ndarray) -> np.ndarra
 
 
 def out_of_fold(
-    networks: list[Perceptron], features: np.ndarray, fold_i: np.ndarray, fold_j: np.ndarray
+    networks: Perceptrons, features: np.ndarray, fold_i: np.ndarray, fold_j: np.ndarray
 ) -> np.ndarray:
     """Mean log-odds of two networks: one that did not see the class of i, one not that of j."""
-    every = np.stack([network.log_odds(features) for network in networks])
+    every = networks.log_odds(features)
     pairs = np.arange(features.shape[0])
     return (every[fold_i, pairs] + every[fold_j, pairs]) / 2
 

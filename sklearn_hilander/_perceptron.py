@@ -1,4 +1,4 @@
-"""A small network over a table of relations: features in, log-odds out."""
+"""Small networks over a table of relations, several as one: features in, log-odds out."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 WEIGHT_DECAY = 3e-2
 DROPOUT = 0.1
 # Standardised features are held within this many standard deviations.
 CLAMP = 6.0
 MAX_STEPS = 400
-_PREDICT_ROWS = 65_536
+# So few that a block's activations stay in the cache.
+_PREDICT_ROWS = 4_096
 
 
 @dataclass(frozen=True)
 class PerceptronSettings:
-    """How a network is made and trained; names as in `HiLanderClustering`."""
+    """How networks are made and trained; names as in `HiLanderClustering`."""
 
     hidden_dim: int
     learning_rate: float
@@ -27,39 +28,44 @@ class PerceptronSettings:
 
 
 @dataclass(frozen=True)
-class Perceptron:
-    """Two hidden layers over standardised features.
+class Perceptrons:
+    """Networks of two hidden layers over the same standardised features.
 
     Attributes
     ----------
     mean, scale : Tensor of shape (n_features,), float32
-    layers : torch.nn.Sequential
+    weights, biases : tuple of Tensor of shape (n_networks, n_inputs, n_outputs), float32
+        One of each a layer; of biases, n_inputs is 1.
     """
 
     mean: Tensor
     scale: Tensor
-    layers: nn.Sequential
+    weights: tuple[Tensor, Tensor, Tensor]
+    biases: tuple[Tensor, Tensor, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.weights[0])
 
     @torch.inference_mode()
     def log_odds(self, features: np.ndarray) -> np.ndarray:
-        """Log-odds of each row, (n_rows,), float32."""
-        rows = torch.from_numpy(features)
-        out = [self._forward(part) for part in rows.split(_PREDICT_ROWS)]
-        return torch.cat(out).numpy() if out else np.zeros(0, dtype=np.float32)
+        """Log-odds of each network for each row, (n_networks, n_rows), float32."""
+        out = np.empty((len(self), len(features)), dtype=np.float32)
+        for start in range(0, len(features), _PREDICT_ROWS):
+            rows = torch.from_numpy(features[start : start + _PREDICT_ROWS])
+            standard = ((rows - self.mean) / self.scale).clamp_(-CLAMP, CLAMP)
+            out[:, start : start + len(rows)] = _forward(standard, self.weights, self.biases)
+        return out
 
-    def _forward(self, rows: Tensor) -> Tensor:
-        standard = ((rows - self.mean) / self.scale).clamp_(-CLAMP, CLAMP)
-        return self.layers(standard)[:, 0]
 
-
-def fit_perceptron(
+def fit_perceptrons(
     features: np.ndarray,
     targets: np.ndarray,
+    rows_of: list[np.ndarray],
     *,
     weights: np.ndarray | None = None,
     settings: PerceptronSettings,
     seed: int,
-) -> tuple[Perceptron, float]:
+) -> tuple[Perceptrons, list[float]]:
     """Train by cross-entropy against soft targets: AdamW, one-cycle schedule.
 
     Parameters
@@ -67,6 +73,8 @@ def fit_perceptron(
     features : ndarray of shape (n_rows, n_features), float32
     targets : ndarray of shape (n_rows,)
         Probabilities.
+    rows_of : list of ndarray of shape (n_rows_of_network,), int64
+        Rows that each network sees.
     weights : ndarray of shape (n_rows,), optional
     settings : PerceptronSettings
         The learning rate is the highest of the schedule.
@@ -74,9 +82,9 @@ def fit_perceptron(
 
     Returns
     -------
-    perceptron : Perceptron
-    loss : float
-        Mean over the last quarter of the steps.
+    perceptrons : Perceptrons
+    losses : list of float
+        Of each network, mean over the last quarter of the steps.
     """
     n_rows, n_features = features.shape
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
@@ -84,48 +92,70 @@ def fit_perceptron(
     goal = torch.from_numpy(np.asarray(targets, dtype=np.float32))
     weight = np.ones(n_rows) if weights is None else weights / weights.mean()
     weight = torch.from_numpy(weight.astype(np.float32))
-    steps = n_training_steps(n_rows, settings.batch_size)
+    seen = [torch.from_numpy(of_network) for of_network in rows_of]
+    fewest = min(len(of_network) for of_network in seen)
+    steps = n_training_steps(fewest, settings.batch_size)
     # A few rows are seen in small batches: quicker, and no worse.
-    batch_size = min(settings.batch_size, max(64, n_rows // 8))
-    width, highest = settings.hidden_dim, settings.learning_rate
+    batch_size = min(settings.batch_size, max(64, fewest // 8))
     # Weights and dropout draw from the global generator of torch: borrow it and give it back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers = nn.Sequential(
-            nn.Linear(n_features, width),
-            nn.GELU(),
-            nn.Dropout(DROPOUT),
-            nn.Linear(width, width),
-            nn.GELU(),
-            nn.Linear(width, 1),
-        )
-        nn.init.zeros_(layers[-1].weight)
+        layer_weights, layer_biases = _initial(len(seen), n_features, settings.hidden_dim)
         optimizer = torch.optim.AdamW(
-            layers.parameters(), highest, weight_decay=WEIGHT_DECAY, foreach=True
+            [*layer_weights, *layer_biases],
+            settings.learning_rate,
+            weight_decay=WEIGHT_DECAY,
+            foreach=True,
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, highest, total_steps=steps, pct_start=0.1
+            optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1
         )
-        layers.train()
         losses = []
         for _ in range(steps):
-            batch = torch.randint(n_rows, (batch_size,))
-            losses_of = F.binary_cross_entropy_with_logits(
-                layers(rows[batch])[:, 0], goal[batch], reduction="none"
+            batch = torch.stack(
+                [of_network[torch.randint(len(of_network), (batch_size,))] for of_network in seen]
             )
-            loss = (weight[batch] * losses_of).mean()
+            log_odds = _forward(rows[batch], layer_weights, layer_biases, dropout=DROPOUT)
+            of_rows = F.binary_cross_entropy_with_logits(log_odds, goal[batch], reduction="none")
+            loss = (weight[batch] * of_rows).mean(dim=1)
             optimizer.zero_grad()
-            loss.backward()
+            loss.sum().backward()
             optimizer.step()
             schedule.step()
-            losses.append(loss.item())
-    layers.eval().requires_grad_(False)
-    perceptron = Perceptron(
+            losses.append(loss.detach())
+    perceptrons = Perceptrons(
         torch.from_numpy(mean.astype(np.float32)),
         torch.from_numpy(scale.astype(np.float32)),
-        layers,
+        tuple(layer.detach() for layer in layer_weights),
+        tuple(layer.detach() for layer in layer_biases),
     )
-    return perceptron, float(np.mean(losses[-max(1, steps // 4) :]))
+    last = torch.stack(losses[-max(1, steps // 4) :])
+    return perceptrons, last.mean(dim=0).tolist()
+
+
+def _initial(n_networks: int, n_features: int, width: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights as torch's linear layers begin; the last ones 0: every row even at first."""
+    weights, biases = [], []
+    for n_inputs, n_outputs in ((n_features, width), (width, width), (width, 1)):
+        bound = n_inputs**-0.5
+        weights.append(torch.empty(n_networks, n_inputs, n_outputs).uniform_(-bound, bound))
+        biases.append(torch.empty(n_networks, 1, n_outputs).uniform_(-bound, bound))
+    weights[-1].zero_()
+    for parameter in (*weights, *biases):
+        parameter.requires_grad_()
+    return weights, biases
+
+
+def _forward(
+    rows: Tensor, weights: list[Tensor], biases: list[Tensor], *, dropout: float = 0.0
+) -> Tensor:
+    """Log-odds of rows (n, n_features), or of each network's own (n_networks, n, n_features)."""
+    if rows.ndim == 2:
+        rows = rows.expand(len(weights[0]), -1, -1)
+    hidden = F.gelu(torch.baddbmm(biases[0], rows, weights[0]))
+    hidden = F.dropout(hidden, dropout, training=dropout > 0)
+    hidden = F.gelu(torch.baddbmm(biases[1], hidden, weights[1]))
+    return torch.baddbmm(biases[2], hidden, weights[2])[:, :, 0]
 
 
 def n_training_steps(n_rows: int, batch_size: int) -> int:

@@ -25,7 +25,7 @@ from sklearn_hilander._linkage_model import (
 )
 from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._pairs import pair_dot, pair_sum, row_stochastic, sigmoid, sparse_pair_dot
-from sklearn_hilander._perceptron import Perceptron, PerceptronSettings, fit_perceptron
+from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, fit_perceptrons
 from sklearn_hilander._relations import PairGraph, pair_graph
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
@@ -45,16 +45,16 @@ class RelationalModel:
     Attributes
     ----------
     linkage : LinkageModel
-    judges : tuple of Perceptron
+    judges : Perceptrons
         One a fold; a pair's log-odds are their mean.
     """
 
     linkage: LinkageModel
-    judges: tuple[Perceptron, ...]
+    judges: Perceptrons
 
     def judge(self, clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
         """Probability of each cluster pair to be one class."""
-        return sigmoid(np.mean([net.log_odds(relations) for net in self.judges], axis=0))
+        return sigmoid(self.judges.log_odds(relations).mean(axis=0))
 
 
 def graph_builder(n_neighbors: int, **search: object) -> Callable[[np.ndarray], PairGraph]:
@@ -153,7 +153,7 @@ def train_relational(
     )
     start = single_samples(links, weights)
     school = _School(y, fold_of, settings, seed)
-    judges: list[Perceptron] = []
+    judges: Perceptrons | None = None
     loss_curve = []
     for number in range(max_iter):
         if number == 0:
@@ -166,7 +166,7 @@ def train_relational(
         for loss in losses:
             on_network(loss)
     threshold = _calibrate(start, school.out_of_fold_judge(judges), y)
-    return RelationalModel(linkage, tuple(judges)), threshold, loss_curve
+    return RelationalModel(linkage, judges), threshold, loss_curve
 
 
 class _School:
@@ -215,7 +215,7 @@ class _School:
         """Truth, blurred by the mean probability so that merges have an order."""
         return np.clip(0.7 * self.truth(clusters) + 0.3 * relations[:, 0], 0, 1)
 
-    def out_of_fold_judge(self, judges: list[Perceptron]) -> Callable:
+    def out_of_fold_judge(self, judges: Perceptrons) -> Callable:
         """The judges, each pair by those that did not train on its classes."""
 
         def judge(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
@@ -228,23 +228,19 @@ class _School:
         for _ in run_rounds(start, judge, lowest=lowest, on_round=self._remember):
             pass
 
-    def teach(self, number: int) -> tuple[list[Perceptron], list[float]]:
+    def teach(self, number: int) -> tuple[Perceptrons, list[float]]:
         """Train one judge a fold on the rounds remembered, and forget the oldest."""
         features, targets, weights, fold_i, fold_j = (
             np.concatenate(parts) for parts in zip(*self.lessons, strict=True)
         )
-        judges, losses = [], []
-        for fold in range(N_FOLDS):
-            rows = outside_fold(fold, fold_i, fold_j)
-            network, loss = fit_perceptron(
-                features[rows],
-                targets[rows],
-                weights=weights[rows],
-                settings=self.settings,
-                seed=self.seed + 100 * (number + 1) + fold,
-            )
-            judges.append(network)
-            losses.append(loss)
+        judges, losses = fit_perceptrons(
+            features,
+            targets,
+            [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
+            weights=weights,
+            settings=self.settings,
+            seed=self.seed + 100 * (number + 1),
+        )
         if number < 2:
             self.lessons = self.lessons[-_REMEMBERED:]
         return judges, losses

@@ -7,10 +7,16 @@ symmetric in the two ends.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
 
+from sklearn_hilander._adjacency import (
+    Adjacency,
+    CommonNeighbors,
+    adjacency_of,
+    common_neighbors,
+)
 from sklearn_hilander._pairs import (
     Columns,
     candidate_pairs,
@@ -18,9 +24,6 @@ from sklearn_hilander._pairs import (
     pair_dot,
     pair_max,
     pair_sum,
-    row_stochastic,
-    scale_rows,
-    sparse_pair_dot,
     unit_rows,
 )
 
@@ -42,7 +45,7 @@ class PairGraph:
     indices : ndarray of shape (n_nodes, n_neighbors), int64
     similarities : ndarray of shape (n_nodes, n_neighbors), float32
     i, j : ndarray of shape (n_pairs,), int64
-        Pairs, ``i < j``.
+        Pairs, ``i < j``, sorted.
     """
 
     features: np.ndarray
@@ -55,6 +58,24 @@ class PairGraph:
     def n_nodes(self) -> int:
         """Number of samples."""
         return len(self.features)
+
+    @cached_property
+    def ranks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rank of j among the neighbours of i, and of i among those of j; each (n_pairs,).
+
+        From 1; k + 10 where it is none of them.
+        """
+        return _ranks(self.indices, self.i, self.j)
+
+    @cached_property
+    def adjacency(self) -> Adjacency:
+        """The pairs as a symmetric matrix."""
+        return adjacency_of(self.i, self.j, self.n_nodes)
+
+    @cached_property
+    def common(self) -> CommonNeighbors:
+        """Common neighbours of each pair."""
+        return common_neighbors(self.adjacency, np.stack(self.ranks, axis=1).reshape(-1))
 
 
 def pair_graph(features: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -> PairGraph:
@@ -89,7 +110,7 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
     out = Columns()
     cosine = pair_dot(X, i, j)
     out.add(cosine)
-    rank_of_j, rank_of_i = _ranks(graph, i, j)
+    rank_of_j, rank_of_i = graph.ranks
     out.both(np.log(rank_of_j), np.log(rank_of_i))
     mean_of_nearest = np.cumsum(similarities, axis=1) / np.arange(1, k + 1)
     for q in scales_of(k, _SHARES):
@@ -97,15 +118,14 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
     for q in scales_of(k, (0.125, 0.375, 1.0)):
         out.both(similarities[i, q - 1], similarities[j, q - 1])
     for q in scales_of(k, _SHARES[1:]):
-        links = _sparse(np.ones_like(similarities), indices, q)
-        out.add(sparse_pair_dot(links, links, i, j) / q)
+        out.add(graph.common.counts_within(q) / q)
     for q in scales_of(k, (0.25, 1.0)):
         in_degree = np.log1p(np.bincount(indices[:, :q].reshape(-1), minlength=n))
         out.both(in_degree[i], in_degree[j])
     for q in scales_of(k, _WALK_SHARES):
-        step = _local_walk(graph, q)
-        out.add(_walk_similarity(step, i, j))
-        _, smooth = _smooth(step, X)
+        walk = _local_walk(graph, cosine, q)
+        out.add(_walk_similarity(graph, walk, graph.common.products(walk)))
+        _, smooth = _smooth(graph, walk)
         cosine_of_smooth = pair_dot(smooth, i, j)
         mean = _pair_mean(cosine_of_smooth, i, j, n)
         out.add(cosine_of_smooth)
@@ -116,6 +136,8 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
 
 def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Relations of each pair in the graph weighted by linkage probabilities.
+
+    A sample is linked to itself with probability 1.
 
     Parameters
     ----------
@@ -134,36 +156,34 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, 
     out = Columns()
     out.add(p)
     out.add(logit(p, 1e-4))
-    P = _link_matrix(graph, p)
-    degree = np.asarray(P.sum(axis=1)).reshape(-1)
-    squares = np.asarray(P.multiply(P).sum(axis=1)).reshape(-1)
+    degree = 1 + graph.adjacency.sum(p)
+    squares = 1 + graph.adjacency.sum(p * p)
     out.both(np.log(degree)[i], np.log(degree)[j])
     out.both((squares / degree)[i], (squares / degree)[j])
-    strong = _strong_links(P)
-    shared = sparse_pair_dot(strong, strong, i, j)
+    strong = _strong_links(p)
+    products = graph.common.products(strong)
+    # Either end is a common neighbour too: its link to itself times the link of the pair.
+    shared = products + 2 * strong
     out.add(shared / np.sqrt(squares[i] * squares[j]))
     out.both(shared / degree[i], shared / degree[j])
-    present = P.copy()
-    present.data[:] = 1
-    mass_i, mass_j = sparse_pair_dot(P, present, i, j), sparse_pair_dot(present, P, i, j)
-    common = sparse_pair_dot(present, present, i, j)
+    mass_i, mass_j = (mass + 1 + p for mass in graph.common.sums(p))
     out.both(
         2 * shared / (mass_i + mass_j), shared / np.clip(np.minimum(mass_i, mass_j), 1e-3, None)
     )
     # How much the two disagree on the candidates that they share.
-    out.add((mass_i + mass_j - 2 * shared) / np.clip(common, 1, None))
+    out.add((mass_i + mass_j - 2 * shared) / (graph.common.counts + 2))
     out.both(mass_i / degree[i], mass_j / degree[j])
     best = pair_max(p, i, j, n, 0.0)
     out.both(p - best[i], p - best[j])
-    step = row_stochastic(strong)
-    once, twice = _smooth(step, graph.features)
+    once, twice = _smooth(graph, strong)
     for smooth in (once, twice):
         cosine = pair_dot(smooth, i, j)
         mean = (pair_sum(cosine * p, i, j, n) + 1) / degree
         out.add(cosine)
         out.both(cosine - mean[i], cosine - mean[j])
-    out.add(_walk_similarity(step, i, j))
-    around = np.log(np.asarray(step @ degree).reshape(-1))
+    out.add(_walk_similarity(graph, strong, products))
+    reached = graph.adjacency.weighted_sum(strong, degree[:, None].astype(np.float32))[:, 0]
+    around = np.log(reached / (1 + graph.adjacency.sum(strong)))
     out.both(around[i], around[j])
     return out.stack(), twice
 
@@ -181,8 +201,7 @@ def smooth_by_links(graph: PairGraph, p: np.ndarray) -> np.ndarray:
     ndarray of shape (n_nodes, n_features), float32
         Unit rows.
     """
-    step = row_stochastic(_strong_links(_link_matrix(graph, p.astype(np.float32))))
-    return _smooth(step, graph.features)[1]
+    return _smooth(graph, _strong_links(p.astype(np.float32)))[1]
 
 
 def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.ndarray:
@@ -205,11 +224,11 @@ def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.nda
     """
     X = graph.features - graph.features.mean(axis=0)
     d = X.shape[1]
-    covariance = np.zeros((d, d))
-    for start in range(0, len(p), 50_000):
-        part = slice(start, start + 50_000)
-        difference = X[graph.i[part]] - X[graph.j[part]]
-        covariance += (difference * p[part, None]).T @ difference
+    # Sum over pairs of p (x_i - x_j)(x_i - x_j)^T: the graph's Laplacian between the rows.
+    linked = graph.adjacency.weighted_sum(p, X) - X
+    degree = graph.adjacency.sum(p)[:, None].astype(np.float32)
+    covariance = (X.T @ (degree * X - linked)).astype(np.float64)
+    covariance = (covariance + covariance.T) / 2
     scale = np.trace(covariance) / d
     if not scale > 0:
         return graph.features
@@ -234,13 +253,9 @@ def cosine_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarr
     return out.stack()
 
 
-def _ranks(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rank of j among the neighbours of i, and of i among those of j.
-
-    From 1; k + 10 where it is none of them.
-    """
-    n, k = graph.indices.shape
-    keys = (np.arange(n)[:, None] * n + graph.indices).reshape(-1)
+def _ranks(indices: np.ndarray, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    n, k = indices.shape
+    keys = (np.arange(n)[:, None] * n + indices).reshape(-1)
     order = np.argsort(keys)
     ascending = keys[order]
 
@@ -252,54 +267,28 @@ def _ranks(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, 
     return rank(i, j), rank(j, i)
 
 
-def _sparse(values: np.ndarray, indices: np.ndarray, q: int) -> sp.csr_array:
-    n, q = len(indices), min(q, indices.shape[1])
-    pointers = np.arange(0, n * q + 1, q)
-    # Copied: sorting below must not reach the graph's own arrays.
-    data, columns = values[:, :q].astype(np.float32).reshape(-1), indices[:, :q].reshape(-1)
-    matrix = sp.csr_array((data, columns, pointers), shape=(n, n), copy=True)
-    matrix.sort_indices()
-    return matrix
+def _strong_links(p: np.ndarray) -> np.ndarray:
+    return np.where(p < _MIN_LINK, np.float32(0), p)
 
 
-def _link_matrix(graph: PairGraph, p: np.ndarray) -> sp.csr_array:
-    """Probabilities as a symmetric matrix, with 1 on the diagonal."""
-    n, every = graph.n_nodes, np.arange(graph.n_nodes)
-    ends = np.concatenate([graph.i, graph.j, every]), np.concatenate([graph.j, graph.i, every])
-    P = sp.csr_array((np.concatenate([p, p, np.ones(n, np.float32)]), ends), shape=(n, n))
-    P.sort_indices()
-    return P
+def _smooth(graph: PairGraph, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit rows after one step along the values and after two."""
+    once = unit_rows(graph.adjacency.weighted_sum(values, graph.features))
+    return once, unit_rows(graph.adjacency.weighted_sum(values, once))
 
 
-def _strong_links(P: sp.csr_array) -> sp.csr_array:
-    strong = P.copy()
-    strong.data[strong.data < _MIN_LINK] = 0
-    strong.eliminate_zeros()
-    return strong
+def _local_walk(graph: PairGraph, cosine: np.ndarray, q: int) -> np.ndarray:
+    """Locally scaled similarity of each pair where one is among the q nearest of the other."""
+    scale = 1 - graph.similarities[:, min(q, graph.similarities.shape[1]) - 1]
+    scale = np.clip(scale, 1e-3, None)
+    weights = np.exp((cosine.clip(0, 1) - 1) / np.sqrt(scale[graph.i] * scale[graph.j]))
+    return np.where(np.minimum(*graph.ranks) <= q, weights, 0).astype(np.float32)
 
 
-def _smooth(step: sp.csr_array, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit rows after one step and after two."""
-    once = unit_rows(step @ X)
-    return once, unit_rows(step @ once)
-
-
-def _local_walk(graph: PairGraph, q: int) -> sp.csr_array:
-    """One step of a lazy walk among q neighbours, weighted by locally scaled similarity."""
-    distance = 1 - graph.similarities
-    scale = np.clip(distance[:, min(q, distance.shape[1]) - 1], 1e-3, None)
-    weights = np.exp(-distance / np.sqrt(scale[:, None] * scale[graph.indices]))
-    weights = np.where(graph.similarities > 0, weights, 0)
-    A = _sparse(weights, graph.indices, q)
-    itself = sp.csr_array(sp.eye(len(scale), dtype=np.float32))
-    return row_stochastic((A.maximum(A.T) + itself).tocsr())
-
-
-def _walk_similarity(step: sp.csr_array, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Cosine of where one step of a walk from either end leads."""
-    norms = np.sqrt(np.asarray(step.multiply(step).sum(axis=1)).reshape(-1))
-    step = scale_rows(step, 1 / (norms + 1e-6))
-    return sparse_pair_dot(step, step, i, j)
+def _walk_similarity(graph: PairGraph, values: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """Cosine of where one step along the values, staying with weight 1, leads from either end."""
+    norms = np.sqrt(1 + graph.adjacency.sum(values * values))
+    return (products + 2 * values) / (norms[graph.i] * norms[graph.j])
 
 
 def _pair_mean(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int) -> np.ndarray:

@@ -25,7 +25,8 @@ ROOMS = {
     "_hierarchy": {"_supernodes", "_types"},
     "_pairs": set(),
     "_perceptron": set(),
-    "_relations": {"_pairs"},
+    "_adjacency": {"_pairs"},
+    "_relations": {"_adjacency", "_pairs"},
     "_linkage_model": {"_pairs", "_perceptron", "_relations"},
     "_judge": {"_linkage_model", "_pairs"},
     "_relational": {

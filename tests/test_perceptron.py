@@ -7,7 +7,7 @@ from sklearn_hilander._pairs import sigmoid
 from sklearn_hilander._perceptron import (
     MAX_STEPS,
     PerceptronSettings,
-    fit_perceptron,
+    fit_perceptrons,
     n_training_steps,
 )
 
@@ -18,8 +18,22 @@ def table(rng, n_rows, n_features=3):
     return rng.normal(size=(n_rows, n_features)).astype(np.float32)
 
 
+class One:
+    def __init__(self, networks):
+        self.networks = networks
+
+    def log_odds(self, features):
+        out = self.networks.log_odds(features)
+        assert out.shape == (1, len(features))
+        return out[0]
+
+
 def fit(features, targets, seed=0, weights=None):
-    return fit_perceptron(features, targets, weights=weights, settings=SETTINGS, seed=seed)
+    """One network that sees every row, as (features -> log-odds), and its loss."""
+    networks, losses = fit_perceptrons(
+        features, targets, [np.arange(len(features))], weights=weights, settings=SETTINGS, seed=seed
+    )
+    return One(networks), losses[0]
 
 
 def test_learns_a_bent_boundary(rng):
@@ -93,7 +107,8 @@ def test_prediction_has_no_noise_and_no_gradient_and_knows_no_batches(rng):
     log_odds = network.log_odds(many).reshape(500, 200)
     np.testing.assert_allclose(log_odds, np.tile(log_odds[0], (500, 1)), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(log_odds[0], network.log_odds(features), rtol=1e-4, atol=1e-5)
-    assert not any(p.requires_grad for p in network.layers.parameters())
+    networks = network.networks
+    assert not any(p.requires_grad for p in (*networks.weights, *networks.biases))
 
 
 def test_the_input_is_left_alone(rng):
@@ -136,6 +151,25 @@ def test_degenerate_tables(rng, n_rows, kind):
     assert np.isfinite(log_odds).all()
     if kind == "one-class":
         assert (log_odds > 0).all()
+
+
+def test_networks_see_only_their_own_rows(rng):
+    features = table(rng, 900)
+    targets = features[:, 0] > 0
+    rows_of = [np.arange(300), np.arange(300, 600), np.arange(600, 900)]
+    targets[rows_of[1]] = ~targets[rows_of[1]]
+    networks, losses = fit_perceptrons(features, targets, rows_of, settings=SETTINGS, seed=0)
+    assert len(networks) == len(losses) == 3
+    log_odds = networks.log_odds(features)
+    assert log_odds.shape == (3, 900)
+    for of_network, sign in zip(log_odds, (1, -1, 1), strict=True):
+        assert roc_auc_score(features[:, 0] > 0, sign * of_network) > 0.97
+    # The other rows' targets change nothing.
+    targets[rows_of[1]] = ~targets[rows_of[1]]
+    again, _ = fit_perceptrons(features, targets, rows_of, settings=SETTINGS, seed=0)
+    changed = np.abs(again.log_odds(features) - log_odds).max(axis=1)
+    assert changed[1] > 1
+    assert changed[0] == changed[2] == 0
 
 
 def test_more_rows_are_worth_more_steps_up_to_a_bound():
