@@ -27,8 +27,29 @@ N_FOLDS = 3
 STAGES = (2, 3)
 SHRINKAGE = 0.3
 
-# (graph, features of its pairs, number of the stage) -> log-odds of each pair.
-_Stage = Callable[[PairGraph, np.ndarray, int], np.ndarray]
+# (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
+_Stage = Callable[[list[PairGraph], list[np.ndarray], int], list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class LabelledGraph:
+    """One data set to learn from.
+
+    Attributes
+    ----------
+    graph : PairGraph
+    y : ndarray of shape (n_nodes,), int64
+        Classes.
+    weights : ndarray of shape (n_nodes,)
+        How many rows each sample stands for.
+    fold_of : ndarray of shape (n_nodes,), int64
+        Fold of each sample's class, in [0, N_FOLDS).
+    """
+
+    graph: PairGraph
+    y: np.ndarray
+    weights: np.ndarray
+    fold_of: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -63,61 +84,64 @@ class LinkageModel:
     def __call__(self, graph: PairGraph, build_graph: Callable[[np.ndarray], PairGraph]) -> Links:
         """Linkage probabilities of unseen samples."""
 
-        def stage(graph: PairGraph, features: np.ndarray, number: int) -> np.ndarray:
-            return self.stages[number].log_odds(features).mean(axis=0)
+        def stage(
+            graphs: list[PairGraph], features: list[np.ndarray], number: int
+        ) -> list[np.ndarray]:
+            return [self.stages[number].log_odds(rows).mean(axis=0) for rows in features]
 
-        return run_stages(graph, build_graph, stage)
+        return run_stages([graph], build_graph, stage)[0]
 
 
 def run_stages(
-    graph: PairGraph, build_graph: Callable[[np.ndarray], PairGraph], stage: _Stage
-) -> Links:
-    """Run the stages on the graph as given, whiten, and run them on the new graph.
+    graphs: list[PairGraph], build_graph: Callable[[np.ndarray], PairGraph], stage: _Stage
+) -> list[Links]:
+    """Run the stages on graphs as given, whiten, and run them on the new graphs.
 
     Parameters
     ----------
-    graph : PairGraph
+    graphs : list of PairGraph
     build_graph : callable
         Unit rows -> PairGraph.
     stage : callable
-        (graph, features of its pairs, number of the stage) -> log-odds.
+        (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
 
     Returns
     -------
-    Links
+    list of Links
+        One a graph.
     """
-    p = _run_on(graph, graph_relations(graph), stage, range(STAGES[0]))
-    whitened = build_graph(whiten_by_links(graph, p, SHRINKAGE))
-    if len(whitened.i) == 0:
-        # A few rows around their own mean may have no neighbour at all.
-        whitened = graph
-    relations = np.hstack(
-        [graph_relations(whitened), cosine_relations(graph, whitened.i, whitened.j)]
-    )
-    p = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
-    centred = graph.features - graph.features.mean(axis=0)
-    return Links(whitened, p, (smooth_by_links(whitened, p), whitened.features, centred))
+    relations = [graph_relations(graph) for graph in graphs]
+    probabilities = _run_on(graphs, relations, stage, range(STAGES[0]))
+    whitened, relations = [], []
+    for graph, p in zip(graphs, probabilities, strict=True):
+        new = build_graph(whiten_by_links(graph, p, SHRINKAGE))
+        if len(new.i) == 0:
+            # A few rows around their own mean may have no neighbour at all.
+            new = graph
+        whitened.append(new)
+        relations.append(np.hstack([graph_relations(new), cosine_relations(graph, new.i, new.j)]))
+    probabilities = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
+    links = []
+    for graph, new, p in zip(graphs, whitened, probabilities, strict=True):
+        centred = graph.features - graph.features.mean(axis=0)
+        links.append(Links(new, p, (smooth_by_links(new, p), new.features, centred)))
+    return links
 
 
 def train_linkage(
-    graph: PairGraph,
+    data: list[LabelledGraph],
     build_graph: Callable[[np.ndarray], PairGraph],
-    y: np.ndarray,
-    fold_of: np.ndarray,
     *,
     settings: PerceptronSettings,
     seed: int,
     on_network: Callable[[float], None],
-) -> tuple[LinkageModel, Links]:
+) -> tuple[LinkageModel, list[Links]]:
     """Train every stage on probabilities that networks of other classes gave.
 
     Parameters
     ----------
-    graph : PairGraph
+    data : list of LabelledGraph
     build_graph : callable
-    y : ndarray of shape (n_nodes,), int64
-    fold_of : ndarray of shape (n_nodes,), int64
-        Fold of each sample's class, in [0, N_FOLDS).
     settings : PerceptronSettings
     seed : int
     on_network : callable
@@ -126,16 +150,18 @@ def train_linkage(
     Returns
     -------
     model : LinkageModel
-    links : Links
+    links : list of Links
         Of the training samples, each pair scored out of fold (`out_of_fold`).
     """
     stages = []
 
-    def stage(current: PairGraph, features: np.ndarray, number: int) -> np.ndarray:
-        same = y[current.i] == y[current.j]
-        fold_i, fold_j = fold_of[current.i], fold_of[current.j]
+    def stage(graphs: list[PairGraph], features: list[np.ndarray], number: int) -> list[np.ndarray]:
+        pairs = list(zip(data, graphs, strict=True))
+        same = np.concatenate([one.y[graph.i] == one.y[graph.j] for one, graph in pairs])
+        folds = [(one.fold_of[graph.i], one.fold_of[graph.j]) for one, graph in pairs]
+        fold_i, fold_j = (np.concatenate(ends) for ends in zip(*folds, strict=True))
         networks, losses = fit_perceptrons(
-            features,
+            np.concatenate(features),
             same,
             [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
             settings=settings,
@@ -144,9 +170,11 @@ def train_linkage(
         stages.append(networks)
         for loss in losses:
             on_network(loss)
-        return out_of_fold(networks, features, fold_i, fold_j)
+        return [
+            out_of_fold(networks, rows, *ends) for rows, ends in zip(features, folds, strict=True)
+        ]
 
-    links = run_stages(graph, build_graph, stage)
+    links = run_stages([one.graph for one in data], build_graph, stage)
     return LinkageModel(tuple(stages)), links
 
 
@@ -171,13 +199,19 @@ def out_of_fold(
     return (every[fold_i, pairs] + every[fold_j, pairs]) / 2
 
 
-def _run_on(graph: PairGraph, relations: np.ndarray, stage: _Stage, numbers: range) -> np.ndarray:
+def _run_on(
+    graphs: list[PairGraph], relations: list[np.ndarray], stage: _Stage, numbers: range
+) -> list[np.ndarray]:
     """Probability of each pair after some stages: their log-odds averaged."""
     features, log_odds = relations, []
     for number in numbers:
-        log_odds.append(stage(graph, features, number))
+        log_odds.append(stage(graphs, features, number))
         if number < numbers[-1]:
-            more, _ = probability_relations(graph, sigmoid(log_odds[-1]))
-            features = np.hstack([relations, more])
-    p = sigmoid(np.mean([logit(sigmoid(z), 1e-5) for z in log_odds], axis=0))
-    return p
+            features = [
+                np.hstack([rows, probability_relations(graph, sigmoid(z))[0]])
+                for graph, rows, z in zip(graphs, relations, log_odds[-1], strict=True)
+            ]
+    return [
+        sigmoid(np.mean([logit(sigmoid(z), 1e-5) for z in of_stages], axis=0))
+        for of_stages in zip(*log_odds, strict=True)
+    ]

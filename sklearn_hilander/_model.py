@@ -12,8 +12,10 @@ from sklearn_hilander._architectures import UNTRAINED, Architecture
 from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by_scorer, on_sphere
 from sklearn_hilander._lander import Lander
+from sklearn_hilander._linkage_model import LabelledGraph, assign_folds
 from sklearn_hilander._perceptron import PerceptronSettings
-from sklearn_hilander._relational import RelationalModel, graph_builder, train_relational
+from sklearn_hilander._relational import RelationalModel, graph_builder
+from sklearn_hilander._relational_training import train_relational
 from sklearn_hilander._scoring import LanderScorer, LocalScalingScorer
 from sklearn_hilander._training import build_training_levels, train_lander
 from sklearn_hilander._types import Hierarchy, NeighborGraph
@@ -116,11 +118,11 @@ def meta_train(
     # Copies with different labels: the first one counts.
     features, y, counts = embeddings.features, y[embeddings.first], embeddings.counts
     if settings.architecture.encoder == "relational":
+        build_graph = graph_builder(clustering.n_neighbors, **clustering.search("cosine"))
+        graph = build_graph(on_sphere(features, clustering.metric))
         network, threshold, curve = train_relational(
-            on_sphere(features, clustering.metric),
-            np.unique(y, return_inverse=True)[1],
-            counts,
-            graph_builder(clustering.n_neighbors, **clustering.search("cosine")),
+            [LabelledGraph(graph, y, counts, assign_folds(y, settings.seed))],
+            build_graph,
             max_iter=settings.max_iter,
             settings=PerceptronSettings(
                 settings.hidden_dim, settings.learning_rate, settings.batch_size

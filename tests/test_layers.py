@@ -30,14 +30,17 @@ ROOMS = {
     "_linkage_model": {"_pairs", "_perceptron", "_relations"},
     "_judge": {"_linkage_model", "_pairs"},
     "_relational": {
-        "_judge", "_linkage_model", "_neighbors", "_pairs", "_perceptron", "_relations", "metrics",
+        "_judge", "_linkage_model", "_neighbors", "_pairs", "_perceptron", "_relations",
+    },
+    "_relational_training": {
+        "_judge", "_linkage_model", "_pairs", "_perceptron", "_relational", "_relations", "metrics",
     },
     "_growth": {"_decode", "_hierarchy", "_neighbors", "_relational", "_types"},
     "_training": {"_decode", "_hierarchy", "_lander", "_neighbors", "_scoring", "_types"},
     "_clustering": {"_embeddings", "_growth", "_neighbors", "_types"},
     "_model": {
-        "_architectures", "_embeddings", "_growth", "_lander", "_perceptron", "_relational",
-        "_scoring", "_training", "_types", "metrics",
+        "_architectures", "_embeddings", "_growth", "_lander", "_linkage_model", "_perceptron",
+        "_relational", "_relational_training", "_scoring", "_training", "_types", "metrics",
     },
     "_estimator": {
         "_architectures", "_callbacks", "_clustering", "_device", "_growth", "_model", "_state",

@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn_hilander._linkage_model import (
     N_FOLDS,
     STAGES,
+    LabelledGraph,
     assign_folds,
     out_of_fold,
     outside_fold,
@@ -22,11 +23,10 @@ build_graph = graph_builder(10)
 
 def train(X, y, seed=0):
     losses = []
-    model, links = train_linkage(
-        build_graph(unit_rows(X)),
+    data = LabelledGraph(build_graph(unit_rows(X)), y, np.ones(len(X)), assign_folds(y, seed))
+    model, (links,) = train_linkage(
+        [data],
         build_graph,
-        y,
-        assign_folds(y, seed),
         settings=SETTINGS,
         seed=seed,
         on_network=losses.append,
@@ -97,11 +97,12 @@ def test_stages_see_the_probabilities_of_the_one_before(data):
     graph = build_graph(unit_rows(data[0]))
     seen = []
 
-    def stage(graph, features, number):
-        seen.append((number, features))
-        return np.full(len(features), 0.1 * (number + 1), dtype=np.float32)
+    def stage(graphs, features, number):
+        assert len(graphs) == 1
+        seen.append((number, features[0]))
+        return [np.full(len(rows), 0.1 * (number + 1), dtype=np.float32) for rows in features]
 
-    links = run_stages(graph, build_graph, stage)
+    (links,) = run_stages([graph], build_graph, stage)
     assert [number for number, _ in seen] == list(range(sum(STAGES)))
     widths = [features.shape[1] for _, features in seen]
     first_of_whitened = STAGES[0]

@@ -9,26 +9,29 @@ from sklearn.metrics import adjusted_rand_score
 
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations
 from sklearn_hilander._judge import THRESHOLDS
-from sklearn_hilander._linkage_model import N_FOLDS, STAGES, Links
+from sklearn_hilander._linkage_model import N_FOLDS, STAGES, LabelledGraph, Links, assign_folds
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron import PerceptronSettings
-from sklearn_hilander._relational import (
-    RelationalModel,
-    cluster_by_relations,
-    graph_builder,
-    train_relational,
-)
+from sklearn_hilander._relational import RelationalModel, cluster_by_relations, graph_builder
+from sklearn_hilander._relational_training import train_relational
 
 SETTINGS = PerceptronSettings(hidden_dim=24, learning_rate=1e-2, batch_size=512)
 build_graph = graph_builder(12)
 
 
+def labelled(X, y, *, weights=None, seed=0):
+    weights = np.ones(len(X)) if weights is None else weights
+    return LabelledGraph(build_graph(unit_rows(X)), np.asarray(y), weights, assign_folds(y, seed))
+
+
 def train(X, y, *, max_iter=1, weights=None, seed=0):
+    return train_on([labelled(X, y, weights=weights, seed=seed)], max_iter=max_iter, seed=seed)
+
+
+def train_on(data, *, max_iter=1, seed=0):
     losses = []
     model, threshold, loss_curve = train_relational(
-        unit_rows(X),
-        np.asarray(y),
-        np.ones(len(X)) if weights is None else weights,
+        data,
         build_graph,
         max_iter=max_iter,
         settings=SETTINGS,
@@ -105,6 +108,18 @@ def test_unseen_classes(data, trained):
     for rows, classes in ((X, y), (X_unseen, y_unseen)):
         levels, _, _ = cluster(rows, model, threshold)
         assert adjusted_rand_score(classes, levels[-1]) > 0.9
+
+
+def test_several_data_sets_of_several_dimensions(rng, data):
+    X, y, X_unseen, y_unseen = data
+    wide, of_wide = make_clusters(rng, n_clusters=8, size=20, n_features=30, spread=0.1)
+    alone = labelled(np.eye(3), [0, 1, 2])
+    assert len(alone.graph.i) == 0
+    model, threshold, _, losses = train_on([labelled(X, y), alone, labelled(wide, of_wide)])
+    assert len(losses) == N_FOLDS * (sum(STAGES) + 1)
+    for rows, classes in ((X_unseen, y_unseen), (wide, of_wide)):
+        levels, _, _ = cluster(rows, model, threshold)
+        assert adjusted_rand_score(classes, levels[-1]) > 0.8
 
 
 def test_one_pass_is_a_model_too(data):

@@ -1,0 +1,202 @@
+"""Training of the dimension-free architecture: links, then a judge on merges of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklearn_hilander._judge import ClusterPairs, run_rounds, single_samples
+from sklearn_hilander._linkage_model import (
+    N_FOLDS,
+    LabelledGraph,
+    Links,
+    out_of_fold,
+    outside_fold,
+    train_linkage,
+)
+from sklearn_hilander._pairs import pair_dot, row_stochastic, sigmoid, sparse_pair_dot
+from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, fit_perceptrons
+from sklearn_hilander._relational import RelationalModel
+from sklearn_hilander._relations import PairGraph
+from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
+
+# Pairs of a round that training keeps: those not ruled out, at most so many.
+_MIN_COLLECTED, _MAX_COLLECTED = 0.01, 6_000
+_LOWEST_FOR_TRUTH, _LOWEST = 0.4, 0.15
+# Rounds of earlier passes that the next pass trains on too.
+_REMEMBERED = 25
+# Thresholds whose score is this close to the best are as good; the middle one is taken.
+_PLATEAU = 0.02
+
+
+def train_relational(
+    data: list[LabelledGraph],
+    build_graph: Callable[[np.ndarray], PairGraph],
+    *,
+    max_iter: int,
+    settings: PerceptronSettings,
+    seed: int,
+    on_network: Callable[[float], None],
+) -> tuple[RelationalModel | None, float, list[float]]:
+    """Learn from labelled data sets; every score is made by networks of other classes.
+
+    Parameters
+    ----------
+    data : list of LabelledGraph
+        Those without a pair are left out.
+    build_graph : callable
+    max_iter : int
+        Passes over the merges: the first on those that labels and probabilities make, the others on
+        those that the judge itself makes.
+    settings : PerceptronSettings
+    seed : int
+    on_network : callable
+        Called with the loss of each network.
+
+    Returns
+    -------
+    model : RelationalModel or None
+        None if there is no pair to learn from.
+    linkage_threshold : float
+        The middle of those that do best on the training samples, judged out of fold.
+    loss_curve : list of float
+        Mean loss of the judges of each pass.
+    """
+    data = [one for one in data if len(one.graph.i)]
+    if not data:
+        return None, 0.5, []
+    linkage, links = train_linkage(
+        data, build_graph, settings=settings, seed=seed, on_network=on_network
+    )
+    random = np.random.RandomState(seed)
+    schools = [_School(one, of_one, random) for one, of_one in zip(data, links, strict=True)]
+    judges: Perceptrons | None = None
+    loss_curve = []
+    for number in range(max_iter):
+        for school in schools:
+            if judges is None:
+                school.attend(school.truth_judge, _LOWEST_FOR_TRUTH)
+                school.attend(_similarity_judge, _LOWEST_FOR_TRUTH)
+            else:
+                school.attend(school.out_of_fold_judge(judges), _LOWEST)
+        judges, losses = _teach(schools, settings, seed + 100 * (number + 1))
+        if number < 2:
+            for school in schools:
+                school.lessons = school.lessons[-_REMEMBERED:]
+        loss_curve.append(float(np.mean(losses)))
+        for loss in losses:
+            on_network(loss)
+    return RelationalModel(linkage, judges), _calibrate(schools, judges), loss_curve
+
+
+def _teach(
+    schools: list[_School], settings: PerceptronSettings, seed: int
+) -> tuple[Perceptrons, list[float]]:
+    """Train one judge a fold on the rounds remembered."""
+    lessons = [lesson for school in schools for lesson in school.lessons]
+    features, targets, weights, fold_i, fold_j = (
+        np.concatenate(parts) for parts in zip(*lessons, strict=True)
+    )
+    return fit_perceptrons(
+        features,
+        targets,
+        [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
+        weights=weights,
+        settings=settings,
+        seed=seed,
+    )
+
+
+class _School:
+    """Rounds seen on one data set, and what there is to learn from them.
+
+    Parameters
+    ----------
+    data : LabelledGraph
+    links : Links
+    random : RandomState
+    """
+
+    def __init__(self, data: LabelledGraph, links: Links, random: np.random.RandomState) -> None:
+        self.y = y = np.unique(data.y, return_inverse=True)[1]
+        self.start = single_samples(links, data.weights)
+        self.one_hot = sp.csr_array((np.ones(len(y), np.float32), (np.arange(len(y)), y)))
+        self.fold_of_class = np.zeros(self.one_hot.shape[1], dtype=np.int64)
+        self.fold_of_class[y] = data.fold_of
+        self.random = random
+        self.lessons: list[tuple[np.ndarray, ...]] = []
+
+    def class_counts(self, clusters: ClusterPairs) -> sp.csr_array:
+        """Samples of each class in each cluster, (n_clusters, n_classes)."""
+        n = len(clusters.labels)
+        members = sp.csr_array(
+            (np.ones(n, np.float32), (clusters.labels, np.arange(n))),
+            shape=(clusters.n_clusters, n),
+        )
+        return (members @ self.one_hot).tocsr()
+
+    def truth(self, clusters: ClusterPairs) -> np.ndarray:
+        """Probability that random members of either cluster are of one class, (n_pairs,)."""
+        shares = row_stochastic(self.class_counts(clusters))
+        return sparse_pair_dot(shares, shares, clusters.i, clusters.j)
+
+    def folds(self, clusters: ClusterPairs) -> tuple[np.ndarray, np.ndarray]:
+        """Fold of each end of each pair: that of its most frequent class."""
+        counts = self.class_counts(clusters)
+        fold = self.fold_of_class[np.asarray(counts.argmax(axis=1)).reshape(-1)]
+        return fold[clusters.i], fold[clusters.j]
+
+    def truth_judge(self, clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
+        """Truth, blurred by the mean probability so that merges have an order."""
+        return np.clip(0.7 * self.truth(clusters) + 0.3 * relations[:, 0], 0, 1)
+
+    def out_of_fold_judge(self, judges: Perceptrons) -> Callable:
+        """The judges, each pair by those that did not train on its classes."""
+
+        def judge(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
+            return sigmoid(out_of_fold(judges, relations, *self.folds(clusters)))
+
+        return judge
+
+    def attend(self, judge: Callable, lowest: float) -> None:
+        """Remember the rounds that a judge makes."""
+        for _ in run_rounds(self.start, judge, lowest=lowest, on_round=self._remember):
+            pass
+
+    def _remember(self, clusters: ClusterPairs, relations: np.ndarray, q: np.ndarray) -> None:
+        rows = np.flatnonzero(q > _MIN_COLLECTED)
+        if len(rows) == 0:
+            rows = np.arange(len(q))
+        if len(rows) > _MAX_COLLECTED:
+            rows = np.sort(self.random.choice(rows, _MAX_COLLECTED, replace=False))
+        fold_i, fold_j = self.folds(clusters)
+        sizes = clusters.sizes[clusters.i[rows]] * clusters.sizes[clusters.j[rows]]
+        self.lessons.append(
+            (relations[rows], self.truth(clusters)[rows], sizes**0.25, fold_i[rows], fold_j[rows])
+        )
+
+
+def _similarity_judge(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
+    """Average linkage: mean probability and mean similarity in the smoothed view, half each."""
+    size = clusters.sizes
+    i, j = clusters.i, clusters.j
+    mean = pair_dot(clusters.sums[0], i, j) / (size[i] * size[j])
+    return 0.5 * relations[:, 0] + 0.5 * np.clip(mean, 0, 1)
+
+
+def _calibrate(schools: list[_School], judges: Perceptrons) -> float:
+    """Middle of the thresholds whose pairwise and BCubed F are as good as the best."""
+    thresholds, scores = [], []
+    for school in schools:
+        rounds = list(run_rounds(school.start, school.out_of_fold_judge(judges), lowest=_LOWEST))
+        thresholds = [threshold for threshold, _ in rounds]
+        scores.append([_mean_f(school.y, clusters.labels) for _, clusters in rounds])
+    mean = np.mean(scores, axis=0)
+    good = np.flatnonzero(mean >= mean.max() - _PLATEAU)
+    return thresholds[good[len(good) // 2]]
+
+
+def _mean_f(y: np.ndarray, labels: np.ndarray) -> float:
+    return (pairwise_f_score(y, labels) + bcubed_f_score(y, labels)) / 2
