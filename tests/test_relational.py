@@ -7,12 +7,13 @@ import torch
 from conftest import make_clusters
 from sklearn.metrics import adjusted_rand_score
 
+from sklearn_hilander._cluster_rounds import cluster_by_relations
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations
 from sklearn_hilander._judge import THRESHOLDS
 from sklearn_hilander._linkage_model import N_FOLDS, STAGES, LabelledGraph, Links, assign_folds
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron import PerceptronSettings
-from sklearn_hilander._relational import RelationalModel, cluster_by_relations, graph_builder
+from sklearn_hilander._relational import RelationalModel, graph_builder
 from sklearn_hilander._relational_training import train_relational
 
 SETTINGS = PerceptronSettings(hidden_dim=24, learning_rate=1e-2, batch_size=512)
@@ -43,7 +44,8 @@ def train_on(data, *, max_iter=1, seed=0):
 
 def cluster(X, model, threshold, *, weights=None, build=build_graph, max_levels=None):
     weights = np.ones(len(X)) if weights is None else weights
-    return cluster_by_relations(unit_rows(X), weights, model, build, threshold, max_levels)
+    found = cluster_by_relations(unit_rows(X), weights, model, build, threshold, max_levels)
+    return list(found.levels), found.density, found.graph
 
 
 def cluster_settings(threshold, *, n_neighbors=12, max_levels=None):
