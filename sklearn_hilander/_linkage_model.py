@@ -16,7 +16,7 @@ from sklearn_hilander._pairs import logit, sigmoid
 from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, fit_perceptrons
 from sklearn_hilander._relations import (
     PairGraph,
-    cosine_relations,
+    closeness_relations,
     graph_relations,
     probability_relations,
     smooth_by_links,
@@ -119,7 +119,9 @@ def run_stages(
             # A few rows around their own mean may have no neighbour at all.
             new = graph
         whitened.append(new)
-        relations.append(np.hstack([graph_relations(new), cosine_relations(graph, new.i, new.j)]))
+        relations.append(
+            np.hstack([graph_relations(new), closeness_relations(graph, new.i, new.j)])
+        )
     probabilities = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
     links = []
     for graph, new, p in zip(graphs, whitened, probabilities, strict=True):

@@ -1,7 +1,8 @@
 """What two samples are to each other: relations that do not depend on the dimension.
 
-Everything is a function of the neighbour graph, of cosines, or of probabilities on the graph, and
-symmetric in the two ends.
+Everything is a function of the neighbour graph, of closeness, or of probabilities on the graph, and
+symmetric in the two ends. Closeness is how many times nearer two samples are than two taken at
+random, as a logarithm: cosines of different encoders are made comparable by it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ _SHARES = (0.025, 0.125, 0.25, 0.5, 1.0)
 _WALK_SHARES = (0.125, 0.25, 0.75)
 # Links under this probability are left out of sums over shared neighbours.
 _MIN_LINK = 0.02
+# Nearer than this share of the distance at random is as near as can be.
+_LEAST_NEAR = 1e-3
+# Rows all alike have no distance at random: float32 noise is not taken for one.
+_LEAST_FAR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,9 @@ def scales_of(n_neighbors: int, shares: tuple[float, ...]) -> list[int]:
 def graph_relations(graph: PairGraph) -> np.ndarray:
     """Relations of each pair in the neighbour graph, at several scales.
 
-    Cosine; ranks both ways; cosine against the mean of either end's nearest; similarity of either
-    end's q-th neighbour; shared neighbours; how often either end is a neighbour; similarity of
-    walks with locally scaled weights, and of embeddings smoothed by them.
+    Closeness; ranks both ways; closeness against the mean of either end's nearest, and that of
+    either end's q-th neighbour; shared neighbours; how often either end is a neighbour; similarity
+    of walks with locally scaled weights, and closeness of embeddings smoothed by them.
 
     Parameters
     ----------
@@ -105,18 +110,19 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
     ndarray of shape (n_pairs, n_relations), float32
     """
     i, j, n = graph.i, graph.j, graph.n_nodes
-    similarities, indices, X = graph.similarities, graph.indices, graph.features
+    indices, X = graph.indices, graph.features
     k = indices.shape[1]
     out = Columns()
-    cosine = pair_dot(X, i, j)
-    out.add(cosine)
+    cosine, chance = pair_dot(X, i, j), _mean_cosine(X)
+    near, near_of_neighbors = _closeness(cosine, chance), _closeness(graph.similarities, chance)
+    out.add(near)
     rank_of_j, rank_of_i = graph.ranks
     out.both(np.log(rank_of_j), np.log(rank_of_i))
-    mean_of_nearest = np.cumsum(similarities, axis=1) / np.arange(1, k + 1)
+    mean_of_nearest = np.cumsum(near_of_neighbors, axis=1) / np.arange(1, k + 1)
     for q in scales_of(k, _SHARES):
-        out.both(cosine - mean_of_nearest[i, q - 1], cosine - mean_of_nearest[j, q - 1])
+        out.both(near - mean_of_nearest[i, q - 1], near - mean_of_nearest[j, q - 1])
     for q in scales_of(k, (0.125, 0.375, 1.0)):
-        out.both(similarities[i, q - 1], similarities[j, q - 1])
+        out.both(near_of_neighbors[i, q - 1], near_of_neighbors[j, q - 1])
     for q in scales_of(k, _SHARES[1:]):
         out.add(graph.common.counts_within(q) / q)
     for q in scales_of(k, (0.25, 1.0)):
@@ -126,11 +132,11 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
         walk = _local_walk(graph, cosine, q)
         out.add(_walk_similarity(graph, walk, graph.common.products(walk)))
         _, smooth = _smooth(graph, walk)
-        cosine_of_smooth = pair_dot(smooth, i, j)
-        mean = _pair_mean(cosine_of_smooth, i, j, n)
-        out.add(cosine_of_smooth)
-        out.both(cosine_of_smooth - mean[i], cosine_of_smooth - mean[j])
-    out.add(pair_dot(unit_rows(X - X.mean(axis=0)), i, j))
+        near = _pair_closeness(smooth, i, j)
+        mean = _pair_mean(near, i, j, n)
+        out.add(near)
+        out.both(near - mean[i], near - mean[j])
+    out.add(_pair_closeness(unit_rows(X - X.mean(axis=0)), i, j))
     return out.stack()
 
 
@@ -177,10 +183,10 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, 
     out.both(p - best[i], p - best[j])
     once, twice = _smooth(graph, strong)
     for smooth in (once, twice):
-        cosine = pair_dot(smooth, i, j)
-        mean = (pair_sum(cosine * p, i, j, n) + 1) / degree
-        out.add(cosine)
-        out.both(cosine - mean[i], cosine - mean[j])
+        near = _pair_closeness(smooth, i, j)
+        mean = pair_sum(near * p, i, j, n) / degree
+        out.add(near)
+        out.both(near - mean[i], near - mean[j])
     out.add(_walk_similarity(graph, strong, products))
     reached = graph.adjacency.weighted_sum(strong, degree[:, None].astype(np.float32))[:, 0]
     around = np.log(reached / (1 + graph.adjacency.sum(strong)))
@@ -237,20 +243,37 @@ def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.nda
     return unit_rows(X @ ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32))
 
 
-def cosine_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Cosine of other pairs in this graph's embeddings, alone and against either end's nearest.
+def closeness_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Closeness of other pairs in this graph's embeddings, alone and against either end's nearest.
 
     Returns
     -------
     ndarray of shape (n_pairs, 3), float32
     """
     out = Columns()
-    cosine = pair_dot(graph.features, i, j)
+    near = _pair_closeness(graph.features, i, j)
     q = max(1, graph.similarities.shape[1] // 4)
-    nearest = graph.similarities[:, :q].mean(axis=1)
-    out.add(cosine)
-    out.both(cosine - nearest[i], cosine - nearest[j])
+    chance = _mean_cosine(graph.features)
+    nearest = _closeness(graph.similarities[:, :q], chance).mean(axis=1)
+    out.add(near)
+    out.both(near - nearest[i], near - nearest[j])
     return out.stack()
+
+
+def _mean_cosine(X: np.ndarray) -> float:
+    """Mean cosine of two unit rows taken at random."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    return float(mean @ mean)
+
+
+def _closeness(cosine: np.ndarray, chance: float) -> np.ndarray:
+    """Logarithm of the squared distance at this mean cosine over that at each cosine."""
+    far = max(1 - chance, _LEAST_FAR)
+    return np.log(far / np.maximum(1 - cosine, _LEAST_NEAR * far)).astype(np.float32)
+
+
+def _pair_closeness(X: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    return _closeness(pair_dot(X, i, j), _mean_cosine(X))
 
 
 def _ranks(indices: np.ndarray, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

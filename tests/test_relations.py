@@ -8,7 +8,7 @@ from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander._relations import (
     PairGraph,
-    cosine_relations,
+    closeness_relations,
     graph_relations,
     pair_graph,
     probability_relations,
@@ -26,9 +26,15 @@ def all_relations(graph, p):
         [
             graph_relations(graph),
             probability_relations(graph, p)[0],
-            cosine_relations(graph, graph.i, graph.j),
+            closeness_relations(graph, graph.i, graph.j),
         ]
     )
+
+
+def closeness(cosine, rows):
+    """Distances against those of two rows taken at random, themselves not left out."""
+    rows = rows.astype(np.float64)
+    return np.log((1 - (rows @ rows.T).mean()) / (1 - cosine))
 
 
 def some_probabilities(graph, points):
@@ -87,15 +93,17 @@ def test_relations_in_the_graph_one_by_one(graph):
     def rank(a, b):
         return near[a].index(b) + 1.0 if b in near[a] else k + 10.0
 
+    near_of = closeness(graph.similarities, graph.features)
     cosine = np.array([graph.features[a] @ graph.features[b] for a, b in pairs])
-    assert_has_column(relations, cosine)
+    near_pairs = closeness(cosine, graph.features)
+    assert_has_column(relations, near_pairs)
     ranks = np.array([[rank(a, b), rank(b, a)] for a, b in pairs])
     assert (ranks > k).any()
     assert_has_both(relations, *np.log(ranks).T)
     for q in (1, k // 2, k):
-        mean = graph.similarities[:, :q].mean(axis=1)
-        assert_has_both(relations, cosine - mean[graph.i], cosine - mean[graph.j])
-    last = graph.similarities[:, -1]
+        mean = near_of[:, :q].mean(axis=1)
+        assert_has_both(relations, near_pairs - mean[graph.i], near_pairs - mean[graph.j])
+    last = near_of[:, -1]
     assert_has_both(relations, last[graph.i], last[graph.j])
     for q in (1, k // 2, k):
         shared = [len(set(near[a][:q]) & set(near[b][:q])) / q for a, b in pairs]
@@ -104,7 +112,8 @@ def test_relations_in_the_graph_one_by_one(graph):
     assert_has_both(relations, np.log(1 + degree)[graph.i], np.log(1 + degree)[graph.j])
     centred = graph.features - graph.features.mean(axis=0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    assert_has_column(relations, (centred[graph.i] * centred[graph.j]).sum(axis=1))
+    cosine = (centred[graph.i] * centred[graph.j]).sum(axis=1)
+    assert_has_column(relations, closeness(cosine, centred))
 
 
 def test_walk_relations_against_dense_matrices(graph):
@@ -122,10 +131,10 @@ def test_walk_relations_against_dense_matrices(graph):
     walk = P / np.linalg.norm(P, axis=1, keepdims=True)
     assert_has_column(relations, (walk @ walk.T)[graph.i, graph.j])
     smooth = unit_rows(P @ unit_rows(P @ graph.features))
-    cosine = (smooth[graph.i] * smooth[graph.j]).sum(axis=1)
-    assert_has_column(relations, cosine)
-    mean = np.array([cosine[(graph.i == a) | (graph.j == a)].mean() for a in range(n)])
-    assert_has_both(relations, cosine - mean[graph.i], cosine - mean[graph.j])
+    near = closeness((smooth[graph.i] * smooth[graph.j]).sum(axis=1), smooth)
+    assert_has_column(relations, near, atol=1e-3)
+    mean = np.array([near[(graph.i == a) | (graph.j == a)].mean() for a in range(n)])
+    assert_has_both(relations, near - mean[graph.i], near - mean[graph.j], atol=1e-3)
 
 
 def test_relations_to_probabilities_against_dense_matrices(graph, p):
@@ -154,12 +163,12 @@ def test_relations_to_probabilities_against_dense_matrices(graph, p):
     twice = unit_rows(step @ once)
     np.testing.assert_allclose(smooth, twice, atol=1e-4)
     for rows in (once, twice):
-        cosine = (rows[i] * rows[j]).sum(axis=1)
-        weighted = np.eye(n)
-        weighted[i, j] = weighted[j, i] = p * cosine
+        near = closeness((rows[i] * rows[j]).sum(axis=1), rows)
+        weighted = np.zeros((n, n))
+        weighted[i, j] = weighted[j, i] = p * near
         mean = weighted.sum(axis=1) / degree
-        assert_has_column(relations, cosine)
-        assert_has_both(relations, cosine - mean[i], cosine - mean[j])
+        assert_has_column(relations, near, atol=1e-3)
+        assert_has_both(relations, near - mean[i], near - mean[j], atol=1e-3)
     walk = step / np.linalg.norm(step, axis=1, keepdims=True)
     assert_has_column(relations, (walk @ walk.T)[i, j])
     around = np.log(step @ degree)
@@ -175,15 +184,28 @@ def test_relations_leave_the_graph_and_the_probabilities_alone(graph, p):
         np.testing.assert_array_equal(old, new)
 
 
-def test_cosine_relations_of_pairs_of_another_graph(rng, graph):
+def test_closeness_relations_of_pairs_of_another_graph(rng, graph):
     i, j = np.triu_indices(graph.n_nodes, 1)
-    cosine = (graph.features @ graph.features.T)[i, j]
-    mean = graph.similarities[:, :2].mean(axis=1)
-    relations = cosine_relations(graph, i, j)
+    near = closeness((graph.features @ graph.features.T)[i, j], graph.features)
+    mean = closeness(graph.similarities[:, :2], graph.features).mean(axis=1)
+    relations = closeness_relations(graph, i, j)
     assert relations.shape == (len(i), 3)
     assert relations.dtype == np.float32
-    assert_has_column(relations, cosine)
-    assert_has_both(relations, cosine - mean[i], cosine - mean[j])
+    assert_has_column(relations, near)
+    assert_has_both(relations, near - mean[i], near - mean[j])
+
+
+def test_the_zoom_of_the_space_changes_nothing(rng):
+    """Cosines of other encoders: all rows drawn towards one point, by far."""
+    X, _ = make_clusters(rng, spread=0.25)
+    graph = graph_of(X)
+    far = np.hstack([unit_rows(X), np.full((len(X), 1), 2.0)])
+    found, zoomed = graph_relations(graph), graph_relations(graph_of(far))
+    smoothed = 28
+    np.testing.assert_allclose(zoomed[:, :smoothed], found[:, :smoothed], atol=0.02)
+    # Averages of rows are drawn to length 1 again, which the zoom does not leave alone.
+    for one, other in zip(zoomed[:, smoothed:].T, found[:, smoothed:].T, strict=True):
+        assert np.corrcoef(one, other)[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("n_features", [16, 40])
@@ -244,7 +266,7 @@ def test_relations_of_any_rows_are_finite_and_as_many(seed, n, k, d, kind, certa
         "mixed": rng.choice([0.0, 0.01, 0.5, 1.0], len(graph.i)),
     }[certainty].astype(np.float32)
     of_graph, (of_p, smooth) = graph_relations(graph), probability_relations(graph, p)
-    of_cosine = cosine_relations(graph, graph.i, graph.j)
+    of_cosine = closeness_relations(graph, graph.i, graph.j)
     assert of_graph.shape == (len(graph.i), 40)
     assert of_p.shape == (len(graph.i), 25)
     assert of_cosine.shape == (len(graph.i), 3)
