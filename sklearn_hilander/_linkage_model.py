@@ -137,6 +137,7 @@ def train_linkage(
     settings: PerceptronSettings,
     seed: int,
     on_network: Callable[[float], None],
+    start: LinkageModel | None = None,
 ) -> tuple[LinkageModel, list[Links]]:
     """Train every stage on probabilities that networks of other classes gave.
 
@@ -148,6 +149,8 @@ def train_linkage(
     seed : int
     on_network : callable
         Called with the loss of each network.
+    start : LinkageModel, optional
+        Networks to train on.
 
     Returns
     -------
@@ -168,6 +171,7 @@ def train_linkage(
             [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
             settings=settings,
             seed=seed + number,
+            start=start and start.stages[number],
         )
         stages.append(networks)
         for loss in losses:

@@ -65,6 +65,7 @@ def fit_perceptrons(
     weights: np.ndarray | None = None,
     settings: PerceptronSettings,
     seed: int,
+    start: Perceptrons | None = None,
 ) -> tuple[Perceptrons, list[float]]:
     """Train by cross-entropy against soft targets: AdamW, one-cycle schedule.
 
@@ -79,6 +80,8 @@ def fit_perceptrons(
     settings : PerceptronSettings
         The learning rate is the highest of the schedule.
     seed : int
+    start : Perceptrons, optional
+        Networks to train on, as many as there are; they keep their standardisation and width.
 
     Returns
     -------
@@ -87,7 +90,10 @@ def fit_perceptrons(
         Of each network, mean over the last quarter of the steps.
     """
     n_rows, n_features = features.shape
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+    if start is None:
+        mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+    else:
+        mean, scale = start.mean.numpy(), start.scale.numpy()
     rows = torch.from_numpy(((features - mean) / scale).clip(-CLAMP, CLAMP).astype(np.float32))
     goal = torch.from_numpy(np.asarray(targets, dtype=np.float32))
     weight = np.ones(n_rows) if weights is None else weights / weights.mean()
@@ -100,7 +106,13 @@ def fit_perceptrons(
     # Weights and dropout draw from the global generator of torch: borrow it and give it back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layer_weights, layer_biases = _initial(len(seen), n_features, settings.hidden_dim)
+        if start is None:
+            layer_weights, layer_biases = _initial(len(seen), n_features, settings.hidden_dim)
+        else:
+            layer_weights, layer_biases = (
+                [layer.clone().requires_grad_() for layer in layers]
+                for layers in (start.weights, start.biases)
+            )
         optimizer = torch.optim.AdamW(
             [*layer_weights, *layer_biases],
             settings.learning_rate,

@@ -39,6 +39,7 @@ def train_relational(
     settings: PerceptronSettings,
     seed: int,
     on_network: Callable[[float], None],
+    start: RelationalModel | None = None,
 ) -> tuple[RelationalModel | None, float, list[float]]:
     """Learn from labelled data sets; every score is made by networks of other classes.
 
@@ -54,6 +55,8 @@ def train_relational(
     seed : int
     on_network : callable
         Called with the loss of each network.
+    start : RelationalModel, optional
+        Networks to train on.
 
     Returns
     -------
@@ -68,7 +71,12 @@ def train_relational(
     if not data:
         return None, 0.5, []
     linkage, links = train_linkage(
-        data, build_graph, settings=settings, seed=seed, on_network=on_network
+        data,
+        build_graph,
+        settings=settings,
+        seed=seed,
+        on_network=on_network,
+        start=start and start.linkage,
     )
     random = np.random.RandomState(seed)
     schools = [_School(one, of_one, random) for one, of_one in zip(data, links, strict=True)]
@@ -81,7 +89,9 @@ def train_relational(
                 school.attend(_similarity_judge, _LOWEST_FOR_TRUTH)
             else:
                 school.attend(school.out_of_fold_judge(judges), _LOWEST)
-        judges, losses = _teach(schools, settings, seed + 100 * (number + 1))
+        judges, losses = _teach(
+            schools, settings, seed + 100 * (number + 1), start and start.judges
+        )
         if number < 2:
             for school in schools:
                 school.lessons = school.lessons[-_REMEMBERED:]
@@ -92,7 +102,7 @@ def train_relational(
 
 
 def _teach(
-    schools: list[_School], settings: PerceptronSettings, seed: int
+    schools: list[_School], settings: PerceptronSettings, seed: int, start: Perceptrons | None
 ) -> tuple[Perceptrons, list[float]]:
     """Train one judge a fold on the rounds remembered."""
     lessons = [lesson for school in schools for lesson in school.lessons]
@@ -106,6 +116,7 @@ def _teach(
         weights=weights,
         settings=settings,
         seed=seed,
+        start=start,
     )
 
 

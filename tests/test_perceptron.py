@@ -172,6 +172,25 @@ def test_networks_see_only_their_own_rows(rng):
     assert changed[0] == changed[2] == 0
 
 
+def test_training_goes_on_from_other_networks(rng):
+    features = table(rng, 600)
+    targets = np.abs(features[:, 0]) + features[:, 1] > 0.7
+    rows_of = [np.arange(300), np.arange(300, 600)]
+    options = dict(settings=SETTINGS, seed=0)
+    start, first = fit_perceptrons(features, targets, rows_of, **options)
+    before = start.log_odds(features)
+    # A few rows of another scale: what was learnt holds, and so does the standardisation.
+    few = [np.arange(20), np.arange(20, 40)]
+    after, _ = fit_perceptrons(3 * features, targets, few, start=start, **options)
+    assert torch.equal(after.mean, start.mean)
+    assert torch.equal(after.scale, start.scale)
+    np.testing.assert_array_equal(start.log_odds(features), before)
+    assert not np.allclose(after.log_odds(features), before)
+    again, again_losses = fit_perceptrons(features, targets, rows_of, start=start, **options)
+    assert max(again_losses) < min(first)
+    assert all(a.shape == b.shape for a, b in zip(again.weights, start.weights, strict=True))
+
+
 def test_more_rows_are_worth_more_steps_up_to_a_bound():
     for batch_size in (1, 64, 512, 4096):
         steps = [n_training_steps(n, batch_size) for n in (1, 10, 100, 1000, 10_000, 10**6, 10**9)]
