@@ -36,7 +36,7 @@ class Constraints(Mapping):
     --------
     >>> from sklearn_hilander import Constraints, HiLanderClustering
     >>> from sklearn_hilander.datasets import make_identities
-    >>> X, _ = make_identities(60, n_classes=6, random_state=0)
+    >>> X, _ = make_identities(60, mean_size=10, random_state=0)
     >>> said = Constraints(must_link=[(0, 1)]).merge(Constraints(cannot_link=[(0, 2)]))
     >>> labels = HiLanderClustering().fit_predict(X, **said)
     >>> bool(labels[0] == labels[1] != labels[2])

@@ -62,10 +62,11 @@ ROOMS = {
         "_clustering", "_embeddings", "_growth", "_joining", "_level_record", "_membership",
         "_merge_tree", "_review", "_types",
     },
+    "_row_judge": {"_neighbors", "_pairs", "_perceptron"},
     "_model": {
         "_architectures", "_cluster_rounds", "_clustering", "_constraints", "_embeddings",
-        "_growth", "_joining", "_lander", "_neighborhood", "_perceptron", "_relational",
-        "_scoring", "_training", "_types", "metrics",
+        "_growth", "_joining", "_lander", "_neighborhood", "_pairs", "_perceptron", "_relational",
+        "_row_judge", "_scoring", "_training", "_types", "metrics",
     },
     "_inspection": {"_clustering", "_device", "_merge_tree", "_types", "_views"},
     "_estimator": {
