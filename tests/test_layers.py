@@ -13,6 +13,7 @@ ROOMS = {
     "_architectures": set(),
     "_callbacks": set(),
     "_state": set(),
+    "_documentation": set(),
     "_reference": set(),
     "metrics": set(),
     "_ops": set(),
@@ -70,8 +71,8 @@ ROOMS = {
     },
     "_inspection": {"_clustering", "_device", "_merge_tree", "_types", "_views"},
     "_estimator": {
-        "_architectures", "_callbacks", "_clustering", "_device", "_growth", "_inspection",
-        "_joining", "_model", "_row_constraints", "_state", "_streaming", "_types", "metrics",
+        "_architectures", "_callbacks", "_clustering", "_device", "_documentation", "_growth",
+        "_inspection", "_joining", "_model", "_row_constraints", "_state", "_streaming", "_types", "metrics",
     },
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},

@@ -1,6 +1,7 @@
 """What a fitted clusterer can be asked and told: strengths, reviews, relabelling, constraints."""
 
 import pickle
+from email.message import Message
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_hilander import Constraints, HiLanderClustering
+from sklearn_hilander import Constraints, HiLanderClustering, _documentation
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import match_labels, pairwise_f_score
 
@@ -456,10 +457,28 @@ def test_data_frames(library, unseen):
 
 
 def test_html_says_what_it_is(fitted):
-    html = HiLanderClustering(n_neighbors=7)._repr_html_()
-    assert "HiLanderClustering" in html
-    assert "n_neighbors" in html
-    assert "HiLanderClustering" in fitted._repr_html_()
+    for clusterer in (HiLanderClustering(n_neighbors=7), fitted):
+        html = clusterer._repr_html_()
+        assert "HiLanderClustering" in html
+        assert "n_neighbors" in html
+
+
+@pytest.mark.parametrize(
+    ("urls", "link"),
+    [
+        (["Paper, https://p.example", "Documentation, https://d.example/stable/"],
+         "https://d.example/stable/generated/sklearn_hilander.HiLanderClustering.html"),
+        (["Paper, https://p.example"], ""),
+    ],
+)  # fmt: skip
+def test_html_links_to_the_documentation_where_there_is_one(monkeypatch, urls, link):
+    message = Message()
+    for url in urls:
+        message["Project-URL"] = url
+    monkeypatch.setattr(_documentation.metadata, "metadata", lambda name: message)
+    assert HiLanderClustering()._get_doc_link() == link
+    assert link in HiLanderClustering()._repr_html_()
+    assert ("d.example" in HiLanderClustering()._repr_html_()) == bool(link)
 
 
 @given(
