@@ -72,7 +72,8 @@ ROOMS = {
     "_inspection": {"_clustering", "_device", "_merge_tree", "_types", "_views"},
     "_estimator": {
         "_architectures", "_callbacks", "_clustering", "_device", "_documentation", "_growth",
-        "_inspection", "_joining", "_model", "_row_constraints", "_state", "_streaming", "_types", "metrics",
+        "_inspection", "_joining", "_model", "_row_constraints", "_state", "_streaming", "_types",
+        "metrics",
     },
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},
