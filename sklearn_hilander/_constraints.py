@@ -46,7 +46,7 @@ class NodeConstraints:
     def conflicting(
         self, labels: np.ndarray, n_clusters: int, i: np.ndarray, j: np.ndarray
     ) -> np.ndarray:
-        """Pairs of clusters that must not become one.
+        """Pairs of different clusters that must not become one.
 
         Parameters
         ----------
@@ -69,7 +69,7 @@ class NodeConstraints:
             both = np.flatnonzero(grouped[i] & grouped[j])
             shared = in_group[i[both]].multiply(in_group[j[both]]).sum(axis=1)
             out[both] |= np.asarray(shared).reshape(-1) > 0
-        return out
+        return out & (i != j)
 
     def admit(
         self,

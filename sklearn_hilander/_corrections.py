@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ _FORMAT = "sklearn_hilander.Constraints"
 _VERSION = 1
 
 
-class Constraints(Mapping):
+class Constraints:
     """Must-links, cannot-links and groups, to be saved, merged and given to every clustering.
 
-    It is a mapping of what ``fit``, ``fit_predict``, ``predict`` and ``partial_fit`` take, so that
-    ``fit(X, **constraints)`` passes it on.
+    ``fit(X, **constraints)`` passes them on; ``fit_predict``, ``predict`` and ``partial_fit`` take
+    them likewise.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ class Constraints(Mapping):
     --------
     >>> from sklearn_hilander import Constraints, HiLanderClustering
     >>> from sklearn_hilander.datasets import make_identities
-    >>> X, _ = make_identities(60, n_classes=6, random_state=0)
+    >>> X, _ = make_identities(60, mean_size=10, random_state=0)
     >>> said = Constraints(must_link=[(0, 1)]).merge(Constraints(cannot_link=[(0, 2)]))
     >>> labels = HiLanderClustering().fit_predict(X, **said)
     >>> bool(labels[0] == labels[1] != labels[2])
@@ -59,13 +58,9 @@ class Constraints(Mapping):
         except KeyError:
             raise KeyError(name) from None
 
-    def __iter__(self) -> Iterator[str]:
-        """Names of the parameters."""
-        return iter(("must_link", "cannot_link", "groups"))
-
-    def __len__(self) -> int:
-        """Number of parameters."""
-        return 3
+    def keys(self) -> tuple[str, ...]:
+        """Names of the parameters, so that two asterisks pass them on."""
+        return ("must_link", "cannot_link", "groups")
 
     def __eq__(self, other: object) -> bool:
         """Whether the same pairs and groups are constrained."""

@@ -16,6 +16,7 @@ from sklearn_hilander._architectures import ARCHITECTURES, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
 from sklearn_hilander._clustering import KnownClusters, cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
+from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._inspection import InspectionMixin
 from sklearn_hilander._joining import assign_rows
@@ -27,7 +28,9 @@ from sklearn_hilander._types import FLOAT_TYPES
 from sklearn_hilander.metrics import pairwise_f_score
 
 
-class HiLanderClustering(CallbackSupportMixin, InspectionMixin, ClusterMixin, BaseEstimator):
+class HiLanderClustering(
+    CallbackSupportMixin, DocumentationLinkMixin, InspectionMixin, ClusterMixin, BaseEstimator
+):
     """Cluster with a model that learned from other classes how to cluster (Hi-LANDER).
 
     ``fit(X, y)`` meta-trains on labelled rows; ``fit_predict(X)`` then clusters rows of other

@@ -200,6 +200,7 @@ class _Units:
         constraints: RowConstraints,
         on_rows: NodeConstraints,
     ) -> None:
+        self.number = known.number
         self.unit = on_rows.units(len(part))
         self.new = new
         self.part_of: dict[int, int] = {}
@@ -249,7 +250,7 @@ class _Units:
     def _fix(self, row: int, part: int, copy: int) -> None:
         """Take the part of a row that is a copy of a known one; contradictions raise."""
         unit = int(self.unit[row])
-        said = f"row {self.new.first[row]} is an exact copy of a row in cluster part {part}"
+        said = f"row {self.new.first[row]} is an exact copy of one in cluster {self.number[part]}"
         if self.part_of.get(unit, part) != part:
             raise ValueError(
                 f"Contradicting constraints: {said}, but must_link joins it to one of another "
@@ -257,7 +258,7 @@ class _Units:
             )
         if any(self.part_of.get(enemy) == part for enemy in self.enemies[unit]):
             raise ValueError(
-                f"Contradicting constraints: {said}, and so is one that cannot_link keeps apart "
+                f"Contradicting constraints: {said}, where a row is that cannot_link keeps apart "
                 "from it."
             )
         for group in self.groups[unit]:

@@ -54,10 +54,10 @@ def linked_to_peak(tree: Merges, labels: np.ndarray, peaks: np.ndarray) -> np.nd
     parent = np.where(before >= 0, before, n)
     parent[peaks] = n
     weight = np.zeros(n + 1)
-    weight[a] = np.where(parent[a] == b, tree.probability[inner], weight[a])
-    weight[b] = np.where(parent[b] == a, tree.probability[inner], weight[b])
-    weight[n] = 1.0
-    weight[peaks] = 1.0
+    for child, other in ((a, b), (b, a)):
+        up = parent[child] == other
+        weight[child[up]] = tree.probability[inner][up]
+    weight[n] = weight[peaks] = 1.0
     # Pointer jumping: after every pass twice as much of the way is behind.
     while (parent != n).any():
         weight = np.minimum(weight, weight[parent])

@@ -40,7 +40,7 @@ class Hierarchy(Levels):
     >>> from scipy.cluster.hierarchy import is_monotonic, is_valid_linkage
     >>> from sklearn_hilander import HiLanderClustering
     >>> from sklearn_hilander.datasets import make_identities
-    >>> X, _ = make_identities(100, n_classes=10, random_state=0)
+    >>> X, _ = make_identities(100, mean_size=10, random_state=0)
     >>> hierarchy = HiLanderClustering().fit(X).hierarchy_
     >>> Z = hierarchy.to_linkage()
     >>> bool(is_valid_linkage(Z) and is_monotonic(Z))

@@ -18,9 +18,11 @@ from sklearn_hilander._joining import Candidates
 from sklearn_hilander._lander import Lander
 from sklearn_hilander._linkage_model import LabelledGraph, assign_folds
 from sklearn_hilander._neighborhood import score_neighborhoods
+from sklearn_hilander._pairs import logit, sigmoid
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder
 from sklearn_hilander._relational_training import train_relational
+from sklearn_hilander._row_judge import Known, RowJudge, row_relations, train_row_judge
 from sklearn_hilander._scoring import LanderScorer, LocalScalingScorer
 from sklearn_hilander._training import build_training_levels, train_lander
 from sklearn_hilander._types import Growth, Merges, NeighborGraph, concatenate_merges
@@ -58,12 +60,15 @@ class Model:
     linkage_threshold : float
         Calibrated on held-out classes, where that was asked for and possible.
     loss_curve : tuple of float
+    row_judge : RowJudge or None
+        Of new rows against known clusters, for "relational".
     """
 
     architecture: Architecture = UNTRAINED
     network: Lander | RelationalModel | None = None
     linkage_threshold: float = DEFAULT_THRESHOLD
     loss_curve: tuple[float, ...] = ()
+    row_judge: RowJudge | None = None
 
     @property
     def n_features(self) -> int | None:
@@ -88,6 +93,17 @@ class Model:
         self, features: np.ndarray, known: KnownClusters, settings: ClusterSettings
     ) -> Candidates:
         """Parts of known clusters that new rows may join, each row judged by itself."""
+        if self.row_judge is not None and known.graph_indices.shape[1] > 0:
+            rows = Known(
+                known.embeddings.features,
+                known.graph_indices,
+                known.graph_similarities,
+                known.row_parts,
+            )
+            pairs = row_relations(
+                features, rows, settings.n_neighbors, settings.metric, settings.device
+            )
+            return Candidates(pairs.row, pairs.part, self.row_judge(pairs), pairs.neighbor)
         return score_neighborhoods(features, known, self.join_scorer(), settings)
 
     def merges_below(self, growth: Growth, constraints: NodeConstraints | None) -> Merges:
@@ -105,10 +121,17 @@ class Model:
         return None if growth.rounds is None else judged_pairs(growth.rounds, self.network)
 
     def join_threshold(self, linkage_threshold: float) -> float:
-        """Score above which a new row joins its neighbour's cluster.
+        """Probability above which a new row joins a known cluster.
 
-        The judge's threshold is of cluster pairs: it says nothing of locally scaled similarity.
+        The judge of rows has a threshold of its own, which moves as the linkage threshold is moved
+        from the calibrated one.
         """
+        if self.row_judge is not None:
+            odds = logit(
+                np.array([self.row_judge.threshold, linkage_threshold, self.linkage_threshold]),
+                1e-3,
+            )
+            return float(sigmoid(odds[0] + odds[1] - odds[2]))
         if isinstance(self.network, RelationalModel):
             return DEFAULT_THRESHOLD
         return linkage_threshold
@@ -145,17 +168,24 @@ def meta_train(
     if settings.architecture.encoder == "relational":
         build_graph = graph_builder(clustering.n_neighbors, **clustering.search("cosine"))
         graph = build_graph(on_sphere(features, clustering.metric))
+        sizes = PerceptronSettings(settings.hidden_dim, settings.learning_rate, settings.batch_size)
         network, threshold, curve = train_relational(
             [LabelledGraph(graph, y, counts, assign_folds(y, settings.seed))],
             build_graph,
             max_iter=settings.max_iter,
-            settings=PerceptronSettings(
-                settings.hidden_dim, settings.learning_rate, settings.batch_size
-            ),
+            settings=sizes,
             seed=settings.seed,
             on_network=on_step,
         )
-        return Model(settings.architecture, network, threshold, tuple(curve))
+        row_judge = train_row_judge(
+            features,
+            np.unique(y, return_inverse=True)[1],
+            n_neighbors=clustering.n_neighbors,
+            search=clustering.search(),
+            settings=sizes,
+            seed=settings.seed,
+        )
+        return Model(settings.architecture, network, threshold, tuple(curve), row_judge)
     threshold = DEFAULT_THRESHOLD
     held_out = split_classes(y, settings.seed) if settings.calibrate else None
     if held_out is not None:

@@ -72,7 +72,7 @@ class RowConstraints:
             self.group_of[order][1:] == self.group_of[order][:-1]
         )
         for at in np.flatnonzero(same)[:_NAMED]:
-            group = self.group_names[self.group_of[order[at]]]
+            group = self.group_names[self.group_of[order[at]]].item()
             found.append(
                 _say(int(order[at]), int(order[at + 1]), nodes, f"both are in group {group!r}")
             )
