@@ -44,6 +44,8 @@ ROOMS = {
     },
     "_members": set(),
     "_samples": set(),
+    "_report": {"_members", "_samples"},
+    "_tables": set(),
     "inspection": {"_members", "_samples"},
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},

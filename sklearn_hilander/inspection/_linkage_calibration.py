@@ -200,7 +200,7 @@ class LinkageCalibrationDisplay:
             aspect="equal",
         )
         fade_spines(ax)
-        ax.legend(frameon=False, loc="upper left", fontsize=8)
+        ax.legend(loc="upper left", fontsize=8, framealpha=0.8, edgecolor="none")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
