@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
+from sklearn_hilander import HiLanderClustering
 from sklearn_hilander.inspection import (
     ClusterSizeDisplay,
     ContactSheetDisplay,
+    HierarchyDisplay,
     LinkageCalibrationDisplay,
 )
 
@@ -67,6 +69,7 @@ def test_matplotlib_is_imported_when_something_is_drawn():
     [
         lambda: ClusterSizeDisplay.from_predictions([0]),
         lambda: ContactSheetDisplay.from_predictions(["a"], [0]),
+        lambda: HierarchyDisplay.from_predictions([[0, 0]]),
         lambda: LinkageCalibrationDisplay.from_predictions([True], [0.5]),
     ],
 )
@@ -82,6 +85,7 @@ def test_without_matplotlib(monkeypatch, draw):
         lambda ax: ClusterSizeDisplay.from_predictions(LABELS, ax=ax),
         lambda ax: ContactSheetDisplay.from_predictions(TEXTS, LABELS, ax=ax),
         lambda ax: ContactSheetDisplay.from_predictions(np.zeros((6, 2, 2)), LABELS, ax=ax),
+        lambda ax: HierarchyDisplay.from_predictions([[0, 1, 1], [0, 0, 0]], ax=ax),
         lambda ax: LinkageCalibrationDisplay.from_predictions([0, 1], [0.2, 0.8], ax=ax),
     ],
 )
@@ -257,3 +261,87 @@ class TestLinkageCalibrationDisplay:
     def test_bad_input(self, pyplot, pairs, probabilities, options, message):
         with pytest.raises(ValueError, match=message):
             LinkageCalibrationDisplay.from_predictions(pairs, probabilities, **options)
+
+
+def nested_levels(rng, n_samples, n_clusters, n_levels):
+    """Random levels, finest first, each cluster within one of the next level."""
+    levels = [rng.integers(n_clusters, size=n_samples)]
+    for _ in range(n_levels - 1):
+        finer = levels[-1] * 3 + rng.integers(3, size=n_samples)
+        levels.append(np.unique(finer, return_inverse=True)[1])
+    return levels[::-1]
+
+
+class TestHierarchyDisplay:
+    def test_blocks_are_as_wide_as_their_clusters(self, pyplot, rng):
+        levels = nested_levels(rng, 300, 6, 3)
+        display = HierarchyDisplay.from_predictions(levels)
+        boxes = [path.get_extents() for path in display.collection_.get_paths()]
+        for row, labels in enumerate(levels[::-1]):
+            widths = sorted(box.width for box in boxes if round(box.y0) == row)
+            np.testing.assert_allclose(
+                widths, np.sort(np.unique(labels, return_counts=True)[1]) / 300
+            )
+        assert not overlap([box.transformed(display.ax_.transData) for box in boxes])
+
+    def test_every_cluster_stands_under_its_own(self, pyplot, rng):
+        levels = nested_levels(rng, 200, 5, 3)
+        display = HierarchyDisplay.from_predictions(levels)
+        boxes = [path.get_extents() for path in display.collection_.get_paths()]
+        for box in boxes:
+            above = [
+                other
+                for other in boxes
+                if round(other.y0) == round(box.y0) - 1
+                and other.x0 - 1e-9 <= box.x0
+                and box.x1 <= other.x1 + 1e-9
+            ]
+            assert len(above) == (round(box.y0) > 0)
+
+    def test_ten_thousand_clusters(self, pyplot, rng):
+        levels = nested_levels(rng, 40_000, 10_000, 3)
+        display = HierarchyDisplay.from_predictions(levels, n_clusters=25)
+        display.figure_.canvas.draw()
+        assert len(display.collection_.get_paths()) < 1000
+        words = [*display.ax_.texts, *display.ax_.get_yticklabels()]
+        assert len(words) == 25 + 1 + 3
+        assert not overlap([word.get_window_extent() for word in words])
+        n_clusters = len(np.unique(levels[-1]))
+        assert f"{n_clusters - 25:,} smaller" in texts_of(display.ax_)
+
+    def test_narrow_clusters_are_drawn_as_one(self, pyplot):
+        display = HierarchyDisplay.from_predictions([np.arange(1000), np.zeros(1000)])
+        assert len(display.collection_.get_paths()) == 2
+        assert "pale: clusters too narrow to draw" in display.ax_.get_xlabel()
+
+    def test_levels_that_change_nothing_are_left_out(self, pyplot):
+        levels = [[0, 1, 2], [0, 1, 2], [0, 1, 1], [0, 0, 0]]
+        display = HierarchyDisplay.from_predictions(levels, thresholds=[0.9, 0.8, 0.7, 0.6])
+        names = [text.get_text() for text in display.ax_.get_yticklabels()]
+        assert names == [
+            "1 cluster, p > 0.60", "2 clusters, p > 0.70", "3 clusters, p > 0.80",
+        ]  # fmt: skip
+        display = HierarchyDisplay.from_predictions(levels, max_levels=2)
+        names = [text.get_text() for text in display.ax_.get_yticklabels()]
+        assert names == ["1 cluster", "3 clusters"]
+
+    def test_from_estimator(self, pyplot, clusters):
+        X, _ = clusters
+        clusterer = HiLanderClustering(min_cluster_size=2).fit(np.vstack([X, -X.mean(axis=0)]))
+        display = HierarchyDisplay.from_estimator(clusterer)
+        names = [name for name in texts_of(display.ax_) if name]
+        assert sorted(map(int, names)) == list(range(clusterer.n_clusters_))
+
+    @pytest.mark.parametrize(
+        ("levels", "thresholds", "message"),
+        [
+            ([], None, "at least one level"),
+            ([[0, 1], [0]], None, "Level 1 has 1 samples, level 0 2"),
+            ([[0, -1]], None, "Level 0 has the label -1"),
+            ([[0, 0], [0, 1]], None, "Cluster 0 of level 0 lies in two"),
+            ([[0, 0]], [0.5, 0.4], "2 thresholds, but 1 levels"),
+        ],
+    )
+    def test_bad_input(self, pyplot, levels, thresholds, message):
+        with pytest.raises(ValueError, match=message):
+            HierarchyDisplay.from_predictions(levels, thresholds=thresholds)

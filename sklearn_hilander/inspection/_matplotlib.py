@@ -6,6 +6,7 @@ from typing import Any
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart: https://jfly.uni-koeln.de/color
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE = "#CC79A7"
 GREY, LIGHT_GREY = "#767676", "#D9D9D9"
 
 
