@@ -1,49 +1,116 @@
-"""Rows to clusters with a scorer at hand, and new rows to the clusters of old ones."""
+"""Rows to clusters with a model at hand, and the state that a clustering leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sklearn_hilander._embeddings import (
     Embeddings,
     RowScaler,
     canonical_embeddings,
     fit_row_scaler,
-    match_rows,
 )
 from sklearn_hilander._growth import ClusterSettings, OnLevel
-from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors
-from sklearn_hilander._types import Hierarchy, Level, NeighborGraph
+from sklearn_hilander._merge_tree import components, first_come
+from sklearn_hilander._neighbors import build_neighbor_graph
+from sklearn_hilander._row_constraints import RowConstraints
+from sklearn_hilander._types import Growth, Merges, NeighborGraph
+
+
+@dataclass(frozen=True)
+class KnownGroups:
+    """Which nodes must not share a cluster with new rows of a group.
+
+    Attributes
+    ----------
+    names : ndarray of shape (n_groups,)
+    members : ndarray of shape (n_members, 2), int64
+        (node, group).
+    """
+
+    names: np.ndarray
+    members: np.ndarray
 
 
 @dataclass(frozen=True)
 class KnownClusters:
-    """Clusters of fitted rows, and what it takes to join new rows to them.
+    """Clusters of rows seen, and what it takes to ask them and to join new rows.
+
+    Samples are rows as the user gave them. Distinct rows are samples without their exact copies.
+    Nodes are what was clustered: the distinct rows, or the samples where the architecture
+    takes copies for nodes of their own.
 
     Attributes
     ----------
     scaler : RowScaler
     embeddings : Embeddings
-        Of the fitted rows.
+        Of the rows seen; `hashes` need not ascend.
     graph_indices, graph_similarities : ndarray of shape (n_distinct, n_neighbors)
-        Level-0 graph of the distinct rows.
-    labels : ndarray of shape (n_distinct,), int64
-        Cluster of each distinct row, or -1.
+        Neighbours of each distinct row among those that were there when it came.
+    nodes : ndarray of shape (n_samples,), int64
+        Node of each sample.
+    partition : ndarray of shape (n_nodes,), int64
+        Part of each node, from 0: clusters of any size.
+    number : ndarray of shape (n_parts,), int64
+        Label of each part; -1 for those under the minimum size.
     n_clusters : int
+    linkage_threshold : float
+    min_cluster_size : int
+    growth : Growth
+        Over the nodes.
+    constraints : NodeConstraints or None
+        Over the nodes.
+    groups : KnownGroups or None
     """
 
     scaler: RowScaler
     embeddings: Embeddings
     graph_indices: np.ndarray
     graph_similarities: np.ndarray
-    labels: np.ndarray
+    nodes: np.ndarray
+    partition: np.ndarray
+    number: np.ndarray
     n_clusters: int
+    linkage_threshold: float
+    min_cluster_size: int
+    growth: Growth
+    constraints: object = None
+    groups: KnownGroups | None = None
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Label of each sample, (n_samples,), int64."""
+        return self.number[self.partition[self.nodes]]
+
+    @cached_property
+    def row_parts(self) -> np.ndarray:
+        """Part of each distinct row, (n_distinct,), int64."""
+        return self.partition[self.nodes[self.embeddings.first]]
+
+    @cached_property
+    def row_labels(self) -> np.ndarray:
+        """Label of each distinct row, (n_distinct,), int64."""
+        return self.number[self.row_parts]
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """First sample of each node, (n_nodes,), int64."""
+        return np.unique(self.nodes, return_index=True)[1]
+
+    @cached_property
+    def by_hash(self) -> np.ndarray:
+        """Distinct rows in the order of their hashes, (n_distinct,), int64."""
+        return np.argsort(self.embeddings.hashes, kind="stable")
+
+    @cached_property
+    def views(self) -> dict[str, object]:
+        """What was computed on demand; gone with the next clustering."""
+        return {}
 
 
 class Grower(Protocol):
@@ -51,19 +118,20 @@ class Grower(Protocol):
 
     def grow(
         self, features: np.ndarray, settings: ClusterSettings, **options: object
-    ) -> tuple[Hierarchy, NeighborGraph | None]:
-        """Hierarchy of embeddings."""
+    ) -> tuple[Growth, NeighborGraph | None]:
+        """Clusters of embeddings, level by level."""
 
-    def join_scorer(self) -> Callable:
-        """What scores the edges of a new row to its known neighbours."""
-
-    def join_threshold(self, linkage_threshold: float) -> float:
-        """Score above which a new row joins its neighbour's cluster."""
+    def merges_below(self, growth: Growth, constraints: object) -> Merges:
+        """Merges under the last threshold of a growth."""
 
 
 def cluster_rows(
-    X: np.ndarray, model: Grower, settings: ClusterSettings, on_level: OnLevel | None = None
-) -> tuple[np.ndarray, Hierarchy, KnownClusters]:
+    X: np.ndarray,
+    model: Grower,
+    settings: ClusterSettings,
+    on_level: OnLevel | None = None,
+    constraints: RowConstraints | None = None,
+) -> KnownClusters:
     """Cluster rows.
 
     Parameters
@@ -72,27 +140,33 @@ def cluster_rows(
     model : Model
     settings : ClusterSettings
     on_level : callable, optional
+    constraints : RowConstraints, optional
 
     Returns
     -------
-    labels : ndarray of shape (n_samples,), int64
-    hierarchy : Hierarchy
-        Over the samples as given.
-    known : KnownClusters
+    KnownClusters
     """
     scaler = fit_row_scaler(X, settings.metric, settings.n_neighbors)
     embeddings = canonical_embeddings(X, scaler)
+    nodes = np.arange(len(X)) if settings.faithful else embeddings.inverse
+    on_nodes = None if constraints is None else constraints.on_nodes(nodes)
     if settings.faithful:
-        raw = X.astype(np.float32)
-        unit = embeddings.features[embeddings.inverse]
-        hierarchy, _ = model.grow(unit, settings, mean_features=raw, on_level=on_level)
+        growth, graph = model.grow(
+            embeddings.features[embeddings.inverse],
+            settings,
+            mean_features=X.astype(np.float32),
+            on_level=on_level,
+            constraints=on_nodes,
+        )
         graph = None
     else:
-        hierarchy, graph = model.grow(
-            embeddings.features, settings, weights=embeddings.counts, on_level=on_level
+        growth, graph = model.grow(
+            embeddings.features,
+            settings,
+            weights=embeddings.counts,
+            on_level=on_level,
+            constraints=on_nodes,
         )
-        hierarchy = _over_samples(hierarchy, embeddings)
-    labels = finalize_labels(hierarchy.labels[-1], settings.min_cluster_size)
     if graph is None:
         distinct = torch.from_numpy(embeddings.features)
         graph = build_neighbor_graph(distinct, settings.n_neighbors, **settings.search())
@@ -101,138 +175,67 @@ def cluster_rows(
         embeddings=embeddings,
         graph_indices=graph.indices.cpu().numpy(),
         graph_similarities=graph.similarities.cpu().numpy(),
-        labels=labels[embeddings.first],
-        n_clusters=int(labels.max()) + 1,
+        nodes=nodes,
+        partition=growth.labels[-1],
+        number=np.zeros(0, dtype=np.int64),
+        n_clusters=0,
+        linkage_threshold=settings.linkage_threshold,
+        min_cluster_size=settings.min_cluster_size,
+        growth=growth,
+        constraints=on_nodes,
+        groups=None
+        if constraints is None
+        else KnownGroups(constraints.group_names, on_nodes.members),
     )
-    return labels, hierarchy, known
+    return numbered(known)
 
 
-def assign_rows(
-    X: np.ndarray, known: KnownClusters, model: Grower, settings: ClusterSettings
-) -> np.ndarray:
-    """Join rows to known clusters, or open new ones.
+def numbered(known: KnownClusters) -> KnownClusters:
+    """The same parts, numbered in the order of their first samples; small ones get -1."""
+    parts = known.partition[known.nodes]
+    large = np.bincount(parts) >= known.min_cluster_size
+    labels = first_come(parts, large)
+    number = np.full(len(large), -1, dtype=np.int64)
+    number[parts] = labels
+    return replace(known, number=number, n_clusters=int(labels.max(initial=-1)) + 1)
 
-    An exact copy of a fitted row gets its label. A row joins the cluster of the fitted neighbour
-    with the highest linkage probability above the threshold. All other rows are clustered among
-    themselves and get the next free labels.
+
+def decode_again(
+    known: KnownClusters,
+    model: Grower,
+    min_cluster_size: int | None,
+    linkage_threshold: float | None,
+) -> KnownClusters:
+    """Clusters at another threshold or minimum size, from the merges that were found.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
     known : KnownClusters
     model : Model
-    settings : ClusterSettings
+    min_cluster_size, linkage_threshold
+        None leaves it as it is.
 
     Returns
     -------
-    ndarray of shape (n_samples,), int64
+    KnownClusters
     """
-    new = canonical_embeddings(X, known.scaler)
-    copies = match_rows(new, known.embeddings)
-    labels = np.where(copies >= 0, known.labels[copies], -1)
-    pending = np.flatnonzero(copies < 0)
-    if len(pending):
-        joined = _join(new.features[pending], known, model, settings)
-        labels[pending] = joined
-        pending = pending[joined < 0]
-    if len(pending):
-        hierarchy, _ = model.grow(new.features[pending], settings, weights=new.counts[pending])
-        rows = np.full(len(labels), -1)
-        rows[pending] = hierarchy.labels[-1]
-        over_samples = rows[new.inverse]
-        is_pending = over_samples >= 0
-        opened = finalize_labels(over_samples[is_pending], settings.min_cluster_size)
-        out = labels[new.inverse]
-        out[is_pending] = np.where(opened >= 0, opened + known.n_clusters, -1)
-        return out
-    return labels[new.inverse]
+    if min_cluster_size is not None:
+        known = replace(known, min_cluster_size=min_cluster_size)
+    if linkage_threshold is not None:
+        merges = known.growth.merges
+        if linkage_threshold < known.growth.thresholds[-1]:
+            merges = all_merges(known, model)
+        known = replace(
+            known,
+            partition=components(merges, len(known.partition), linkage_threshold),
+            linkage_threshold=linkage_threshold,
+        )
+    return numbered(known)
 
 
-def finalize_labels(labels: np.ndarray, min_cluster_size: int) -> np.ndarray:
-    """Number clusters in the order of their first rows; those under the minimum size get -1.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n_samples,), int64
-        Contiguous from 0.
-    min_cluster_size : int
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), int64
-    """
-    sizes = np.bincount(labels)
-    _, first = np.unique(labels, return_index=True)
-    large = np.flatnonzero(sizes >= min_cluster_size)
-    number = np.full(len(sizes), -1, dtype=np.int64)
-    number[large[np.argsort(first[large])]] = np.arange(len(large))
-    return number[labels]
-
-
-def _over_samples(hierarchy: Hierarchy, embeddings: Embeddings) -> Hierarchy:
-    """The same hierarchy, over the samples instead of their distinct rows."""
-    return Hierarchy(
-        tuple(labels[embeddings.inverse] for labels in hierarchy.labels),
-        tuple(embeddings.first[peaks] for peaks in hierarchy.peaks),
-    )
-
-
-def _join(
-    features: np.ndarray, known: KnownClusters, model: Grower, settings: ClusterSettings
-) -> np.ndarray:
-    """Label of the known cluster that each new row joins, or -1."""
-    scorer = model.join_scorer()
-    level, nodes, members = _neighborhood_level(features, known, scorer, settings)
-    scores = scorer(level, nodes)
-    member_labels = torch.from_numpy(known.labels[members])
-    labels = member_labels.to(settings.device)[level.graph.indices[nodes]]
-    eligible = (
-        (scores.linkage > model.join_threshold(settings.linkage_threshold))
-        & (level.graph.similarities[nodes] > 0)
-        & (labels >= 0)
-    )
-    best, column = scores.linkage.masked_fill(~eligible, -1.0).max(dim=1)
-    joined = labels.gather(1, column[:, None])[:, 0]
-    return torch.where(best >= 0, joined, torch.full_like(joined, -1)).cpu().numpy()
-
-
-def _neighborhood_level(
-    features: np.ndarray, known: KnownClusters, scorer: Callable, settings: ClusterSettings
-) -> tuple[Level, Tensor, np.ndarray]:
-    """A level of the new rows and just those fitted rows that decide their scores.
-
-    Returns
-    -------
-    level : Level
-        Fitted rows first, then the new ones. Rows of the last ring have no edges.
-    nodes : Tensor of shape (n_new,)
-        The new rows.
-    members : ndarray of shape (n_fitted_in_level,)
-        Distinct fitted row of each of the first nodes.
-    """
-    rows = torch.from_numpy(features)
-    fitted = torch.from_numpy(known.embeddings.features)
-    device = settings.device
-    n_neighbors = min(settings.n_neighbors, scorer.max_neighbors or settings.n_neighbors)
-    found = query_neighbors(rows.to(device), fitted.to(device), n_neighbors, metric=settings.metric)
-    indices, similarities = found.indices.cpu().numpy(), found.similarities.cpu().numpy()
-    inner = members = np.unique(indices)
-    for _ in range(scorer.n_hops - 1):
-        inner = members
-        members = np.union1d(members, known.graph_indices[members, :n_neighbors])
-    n_new, width = len(rows), indices.shape[1]
-    graph_indices = np.zeros((len(members) + n_new, width), dtype=np.int64)
-    graph_similarities = np.zeros(graph_indices.shape, dtype=np.float32)
-    at, k = np.searchsorted(members, inner), min(width, known.graph_indices.shape[1])
-    graph_indices[at, :k] = np.searchsorted(members, known.graph_indices[inner, :k])
-    graph_similarities[at, :k] = known.graph_similarities[inner, :k]
-    graph_indices[len(members) :] = np.searchsorted(members, indices)
-    graph_similarities[len(members) :] = similarities
-    level_features = torch.cat([fitted[torch.from_numpy(members)], rows]).to(device)
-    graph = NeighborGraph(
-        torch.from_numpy(graph_indices).to(device), torch.from_numpy(graph_similarities).to(device)
-    )
-    every = torch.arange(len(level_features), device=device)
-    sizes = torch.ones(len(level_features), device=device)
-    level = Level(0, graph, level_features, level_features, sizes, every)
-    return level, every[len(members) :], members
+def all_merges(known: KnownClusters, model: Grower) -> Merges:
+    """Merges over the nodes, those under the last threshold included; found once."""
+    key = "all_merges"
+    if key not in known.views:
+        known.views[key] = model.merges_below(known.growth, known.constraints)
+    return known.views[key]

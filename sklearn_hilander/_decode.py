@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import scipy.sparse as sp
 import torch
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._types import EdgeScores, Forest, NeighborGraph
 
 
@@ -14,6 +18,7 @@ def decode_forest(
     linkage_threshold: float,
     *,
     strict: bool = False,
+    allowed: Tensor | None = None,
 ) -> Forest:
     """Join each node to its most probably linked denser neighbour.
 
@@ -30,11 +35,21 @@ def decode_forest(
     strict : bool, default=False
         If True, nodes of equal density are never linked, as in the authors' code. If False, of
         two nodes of equal density the one that comes first counts as denser.
+    allowed : Tensor of shape (n_nodes, n_neighbors), bool, optional
+        Edges that may be kept; all by default.
 
     Returns
     -------
     Forest
     """
+    keep = leads_up(graph, scores, strict=strict) & (scores.linkage > linkage_threshold)
+    if allowed is not None:
+        keep &= allowed
+    return best_parents(graph.indices, scores.linkage, keep)
+
+
+def leads_up(graph: NeighborGraph, scores: EdgeScores, *, strict: bool = False) -> Tensor:
+    """Whether each edge leads to a denser node, (n_nodes, n_neighbors) bool."""
     indices, density = graph.indices, scores.density
     own = density[:, None]
     other = density[indices]
@@ -42,8 +57,7 @@ def decode_forest(
     if not strict:
         nodes = torch.arange(graph.n_nodes, device=indices.device)[:, None]
         denser |= (other == own) & (indices < nodes)
-    keep = denser & (scores.linkage > linkage_threshold) & (graph.similarities > 0)
-    return best_parents(indices, scores.linkage, keep)
+    return denser & (graph.similarities > 0)
 
 
 def best_parents(indices: Tensor, linkage: Tensor, keep: Tensor) -> Forest:
@@ -91,3 +105,47 @@ def forest_from_parents(parents: Tensor, parent_linkage: Tensor) -> Forest:
         root_of = jumped
     roots, labels = torch.unique(root_of, return_inverse=True)
     return Forest(parents, labels, roots, parent_linkage)
+
+
+def constrain_forest(
+    forest: Forest, density: Tensor, constraints: NodeConstraints, labels: np.ndarray, *, join: bool
+) -> Forest:
+    """Cut edges that break a constraint, through a chain too, and join what must be together.
+
+    Parameters
+    ----------
+    forest : Forest
+    density : Tensor of shape (n_nodes,)
+        Of trees that must be together, the densest root becomes the root of all.
+    constraints : NodeConstraints
+        On the samples.
+    labels : ndarray of shape (n_samples,), int64
+        Node of each sample.
+    join : bool
+        Whether there may be nodes that must be together and are not yet.
+
+    Returns
+    -------
+    Forest
+    """
+    parents, linkage = forest.parents.cpu().numpy(), forest.parent_linkage.cpu().numpy()
+    n_nodes = len(parents)
+    nodes = np.arange(n_nodes)
+    child = np.flatnonzero(parents != nodes)
+    must = labels[constraints.must] if join else np.zeros((0, 2), dtype=np.int64)
+    a, b = np.r_[must[:, 0], child], np.r_[must[:, 1], parents[child]]
+    priority = np.r_[np.full(len(must), 2.0), linkage[child]]
+    admitted = constraints.admit(labels, n_nodes, a, b, priority)
+    cut = child[~admitted[len(must) :]]
+    parents, linkage = parents.copy(), linkage.copy()
+    parents[cut], linkage[cut] = cut, 1.0
+    graph = sp.coo_array((np.ones(admitted.sum()), (a[admitted], b[admitted])), (n_nodes, n_nodes))
+    _, component = connected_components(graph, directed=False)
+    roots = np.flatnonzero(parents == nodes)
+    order = roots[np.lexsort((roots, -density.cpu().numpy()[roots], component[roots]))]
+    first = np.r_[True, component[order][1:] != component[order][:-1]]
+    parents[order] = order[first][np.cumsum(first) - 1]
+    device = forest.parents.device
+    return forest_from_parents(
+        torch.from_numpy(parents).to(device), torch.from_numpy(linkage).to(device)
+    )

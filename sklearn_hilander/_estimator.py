@@ -14,17 +14,20 @@ from sklearn.utils.validation import check_is_fitted, check_memory, validate_dat
 
 from sklearn_hilander._architectures import ARCHITECTURES, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
-from sklearn_hilander._clustering import assign_rows, cluster_rows
+from sklearn_hilander._clustering import KnownClusters, cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
 from sklearn_hilander._growth import ClusterSettings
+from sklearn_hilander._inspection import InspectionMixin
+from sklearn_hilander._joining import assign_rows
 from sklearn_hilander._model import Model, ModelSettings, meta_train
+from sklearn_hilander._row_constraints import check_constraints
 from sklearn_hilander._state import unchanged_on_failure
+from sklearn_hilander._streaming import keep_rows
+from sklearn_hilander._types import FLOAT_TYPES
 from sklearn_hilander.metrics import pairwise_f_score
 
-_FLOATS = [np.float64, np.float32, np.float16]
 
-
-class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
+class HiLanderClustering(CallbackSupportMixin, InspectionMixin, ClusterMixin, BaseEstimator):
     """Cluster with a model that learned from other classes how to cluster (Hi-LANDER).
 
     ``fit(X, y)`` meta-trains on labelled rows; ``fit_predict(X)`` then clusters rows of other
@@ -92,7 +95,17 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
     n_clusters_ : int
         Number of clusters, -1 left out.
     hierarchy_ : Hierarchy
-        Labels and peaks of every level.
+        Labels and peaks of every level, and the tree of merges.
+    probabilities_ : ndarray of shape (n_samples,), float64
+        Strength of each row's membership, in [0, 1].
+    outlier_scores_ : ndarray of shape (n_samples,), float64
+        How little each row is linked to any other, in [0, 1].
+    exemplar_indices_ : ndarray of shape (n_clusters_,), int64
+        Row of the peak of each cluster.
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features), float64
+        Mean of each cluster's rows; for "cosine", of the rows at unit length.
+    cluster_sizes_ : ndarray of shape (n_clusters_,), int64
+        Number of rows in each cluster.
     linkage_threshold_ : float
         The threshold that was used.
     lander_ : Lander, RelationalModel or None
@@ -190,7 +203,7 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         self.verbose = verbose
 
     @with_callbacks
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
         """Meta-train if there are labels, then cluster the rows.
 
         Parameters
@@ -201,6 +214,14 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
             Classes. A row labelled with the integer -1 belongs to no class: it stands alone.
             If given, everything learned earlier is forgotten. If not, the rows are clustered with
             the model that this object was trained to before, else with `pretrained`.
+        must_link : array-like of shape (n_pairs, 2), optional
+            Pairs of rows that share a cluster, on every level. Constraints are of the clustering:
+            meta-training does not see them.
+        cannot_link : array-like of shape (n_pairs, 2), optional
+            Pairs of rows that share no cluster, on any level.
+        groups : array-like of shape (n_samples,), optional
+            Two rows of one group share no cluster, on any level. None, NaN and the integer -1 are
+            no group.
 
         Returns
         -------
@@ -211,7 +232,7 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         ------
         ValueError
             For NaN, infinity, sparse or 1-d input, or another number of features than the model
-            was trained on.
+            was trained on; for constraints that contradict each other, naming the rows.
         """
         self._validate_params()
         with (
@@ -221,6 +242,7 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
             thread_limit(self.n_jobs) as n_threads,
         ):
             X, y = self._check_training_input(X, y)
+            constraints = check_constraints(len(X), must_link, cannot_link, groups)
             if y is None:
                 model = self._model_at_hand()
             else:
@@ -228,53 +250,95 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
             self._check_model_width(model)
             settings = self._cluster_settings(n_threads, model)
             with task.subtask("cluster", n_subtasks=None) as clustering:
-                labels, hierarchy, known = cluster_rows(
-                    X, model, settings, partial(self._report_level, clustering)
+                known = cluster_rows(
+                    X, model, settings, partial(self._report_level, clustering), constraints
                 )
-            self._model, self._known = model, known
-            self.labels_, self.hierarchy_ = labels, hierarchy
-            self.n_clusters_ = known.n_clusters
-            self.linkage_threshold_ = settings.linkage_threshold
+            self._model = model
+            self._keep(known)
             self.lander_ = model.network
             self.loss_curve_ = list(model.loss_curve)
             self.n_iter_ = len(model.loss_curve)
         return self
 
-    def fit_predict(self, X, y=None):
+    def fit_predict(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
         """``fit(X, y).labels_``: unlike in scikit-learn's clusterers, `y` is not dropped.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), optional
+        must_link, cannot_link, groups
             As in ``fit``.
 
         Returns
         -------
         labels : ndarray of shape (n_samples,), int64
         """
-        return self.fit(X, y).labels_
+        return self.fit(X, y, must_link=must_link, cannot_link=cannot_link, groups=groups).labels_
 
-    def predict(self, X):
-        """Join rows to the clusters of the last ``fit``, or open new ones. Changes nothing.
+    def predict(self, X, *, must_link=None, cannot_link=None, groups=None):
+        """Join rows to the known clusters, or open new ones. Changes nothing.
 
-        An exact copy of a fitted row gets its label. A row that the model links to a known cluster
+        An exact copy of a known row gets its label. A row that the model links to a known cluster
         joins it. All other rows are clustered among themselves and get the labels
         ``n_clusters_``, ``n_clusters_ + 1``, ...; known clusters never merge.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+        must_link, cannot_link : array-like of shape (n_pairs, 2), optional
+            Pairs of rows of this `X`.
+        groups : array-like of shape (n_samples,), optional
+            A row joins no cluster that has a known row of its group.
 
         Returns
         -------
         labels : ndarray of shape (n_samples,), int64
+
+        Raises
+        ------
+        ValueError
+            Also for constraints that known clusters contradict.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=_FLOATS, reset=False)
-        with thread_limit(self.n_jobs) as n_threads:
-            settings = self._cluster_settings(n_threads, self._model)
-            return assign_rows(X, self._known, self._model, settings)
+        return self._assign(X, must_link, cannot_link, groups)[1].labels
+
+    def partial_fit(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
+        """Do what ``predict`` does, and keep the rows: known rows never change their cluster.
+
+        `labels_` then covers all rows seen since ``fit``, the new ones last; so do the other
+        attributes. With `min_cluster_size` above 1, rows labelled -1 get the next free label once
+        their cluster is large enough. Before any ``fit`` this is ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), optional
+            Ignored, unless this is ``fit``.
+        must_link, cannot_link, groups
+            As in ``predict``.
+
+        Returns
+        -------
+        self
+            Unchanged if this raises.
+        """
+        if not hasattr(self, "labels_"):
+            return self.fit(X, y, must_link=must_link, cannot_link=cannot_link, groups=groups)
+        with unchanged_on_failure(self), thread_limit(self.n_jobs) as n_threads:
+            constraints, assignment = self._assign(X, must_link, cannot_link, groups)
+            known, model = self._known, self._model
+            self._keep(
+                keep_rows(
+                    known,
+                    assignment,
+                    model.judged(known.growth),
+                    model.join_threshold(known.linkage_threshold),
+                    self._cluster_settings(n_threads, model),
+                    constraints,
+                )
+            )
+        return self
 
     def score(self, X, y):
         """Pairwise F of clustering `X` afresh with the model at hand. Changes nothing.
@@ -294,11 +358,11 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
             In [0, 1].
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=_FLOATS, reset=False)
+        X = validate_data(self, X, dtype=FLOAT_TYPES, reset=False)
         with thread_limit(self.n_jobs) as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
-            labels, _, _ = cluster_rows(X, self._model, settings)
-        return pairwise_f_score(y, labels)
+            known = cluster_rows(X, self._model, settings)
+        return pairwise_f_score(y, known.labels)
 
     def __sklearn_clone__(self):
         clone = super().__sklearn_clone__()
@@ -306,11 +370,28 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         clone.pretrained = self.pretrained
         return clone
 
+    def _assign(self, X, must_link, cannot_link, groups):
+        """Constraints and assignment of new rows."""
+        X = validate_data(self, X, dtype=FLOAT_TYPES, reset=False)
+        constraints = check_constraints(len(X), must_link, cannot_link, groups)
+        with thread_limit(self.n_jobs) as n_threads:
+            settings = replace(
+                self._cluster_settings(n_threads, self._model),
+                linkage_threshold=self._known.linkage_threshold,
+            )
+            return constraints, assign_rows(X, self._known, self._model, settings, constraints)
+
+    def _keep(self, known: KnownClusters) -> None:
+        """Take clusters as the fitted ones."""
+        self._known = known
+        self.labels_, self.n_clusters_ = known.labels, known.n_clusters
+        self.linkage_threshold_ = known.linkage_threshold
+
     def _check_training_input(self, X, y):
         """Validated rows, and classes from 0 or None."""
         if y is None:
-            return validate_data(self, X, dtype=_FLOATS), None
-        X, y = validate_data(self, X, y, dtype=_FLOATS)
+            return validate_data(self, X, dtype=FLOAT_TYPES), None
+        X, y = validate_data(self, X, y, dtype=FLOAT_TYPES)
         classes, codes = np.unique(y, return_inverse=True)
         codes = codes.astype(np.int64)
         if classes.dtype.kind in "iu" and classes[0] == -1:

@@ -10,11 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_hilander._decode import decode_forest
+from sklearn_hilander._cluster_rounds import cluster_by_relations
+from sklearn_hilander._constraints import NodeConstraints
+from sklearn_hilander._decode import constrain_forest, decode_forest
 from sklearn_hilander._hierarchy import grow_hierarchy
+from sklearn_hilander._level_record import growth_of_levels, peaks_of, rank_of
 from sklearn_hilander._neighbors import build_neighbor_graph
-from sklearn_hilander._relational import RelationalModel, cluster_by_relations, graph_builder
-from sklearn_hilander._types import Forest, Hierarchy, Level, NeighborGraph
+from sklearn_hilander._relational import RelationalModel, graph_builder
+from sklearn_hilander._types import (
+    EdgeScores,
+    Forest,
+    Growth,
+    Level,
+    NeighborGraph,
+    concatenate_merges,
+)
 
 # (level, nodes before, nodes after)
 OnLevel = Callable[[int, int, int], None]
@@ -48,8 +58,9 @@ def grow_by_scorer(
     *,
     weights: np.ndarray | None = None,
     mean_features: np.ndarray | None = None,
+    constraints: NodeConstraints | None = None,
     on_level: OnLevel | None = None,
-) -> tuple[Hierarchy, NeighborGraph | None]:
+) -> tuple[Growth, NeighborGraph | None]:
     """Run the level loop on embeddings.
 
     Parameters
@@ -60,28 +71,45 @@ def grow_by_scorer(
     settings : ClusterSettings
     weights, mean_features
         As in `iterate_levels`.
+    constraints : NodeConstraints, optional
     on_level : callable, optional
 
     Returns
     -------
-    hierarchy : Hierarchy
+    growth : Growth
     graph : NeighborGraph or None
         Of level 0; None if there is one node only.
     """
+    threshold = settings.linkage_threshold
+    scored: list[EdgeScores] = []
+    labels = np.arange(len(features))
 
     def to_device(array: np.ndarray | None) -> Tensor | None:
         return None if array is None else torch.from_numpy(array).to(settings.device)
 
-    def decode(level: Level, scores: object) -> Forest:
-        return decode_forest(
-            level.graph, scores, settings.linkage_threshold, strict=settings.faithful
+    def decode(level: Level, scores: EdgeScores) -> Forest:
+        nonlocal labels
+        scored.append(scores)
+        strict = settings.faithful
+        if constraints is None:
+            return decode_forest(level.graph, scores, threshold, strict=strict)
+        indices = level.graph.indices.cpu().numpy()
+        nodes = np.repeat(np.arange(len(indices)), indices.shape[1])
+        forbidden = constraints.conflicting(labels, len(indices), nodes, indices.reshape(-1))
+        allowed = to_device(~forbidden.reshape(indices.shape))
+        forest = decode_forest(level.graph, scores, threshold, strict=strict, allowed=allowed)
+        forest = constrain_forest(
+            forest, scores.density, constraints, labels, join=level.depth == 0
         )
+        labels = forest.labels.cpu().numpy()[labels]
+        return forest
 
     def report(level: Level, forest: Forest) -> None:
         if on_level is not None:
             on_level(level.depth, level.graph.n_nodes, len(forest.roots))
 
-    hierarchy, trace = grow_hierarchy(
+    whole = settings.faithful and constraints is None
+    levels, trace = grow_hierarchy(
         to_device(features),
         scorer,
         n_neighbors=settings.n_neighbors,
@@ -92,11 +120,13 @@ def grow_by_scorer(
         ),
         decode=decode,
         max_levels=settings.max_levels,
-        min_nodes=settings.n_neighbors + 2 if settings.faithful else 2,
+        min_nodes=settings.n_neighbors + 2 if whole else 2,
         weights=to_device(weights),
         mean_features=to_device(mean_features),
     )
-    return hierarchy, trace[0][0].graph if trace else None
+    return growth_of_levels(
+        levels, trace, scored, threshold, settings.faithful, constraints
+    ), trace[0][0].graph if trace else None
 
 
 def grow_by_relations(
@@ -105,8 +135,9 @@ def grow_by_relations(
     settings: ClusterSettings,
     *,
     weights: np.ndarray | None = None,
+    constraints: NodeConstraints | None = None,
     on_level: OnLevel | None = None,
-) -> tuple[Hierarchy, NeighborGraph | None]:
+) -> tuple[Growth, NeighborGraph | None]:
     """Run the rounds of the judge on embeddings; each threshold is a level.
 
     Parameters
@@ -115,35 +146,48 @@ def grow_by_relations(
     model : RelationalModel
     settings : ClusterSettings
     weights : ndarray of shape (n_nodes,), optional
+    constraints : NodeConstraints, optional
     on_level : callable, optional
 
     Returns
     -------
-    hierarchy : Hierarchy
+    growth : Growth
         The peak of a cluster is its member with the largest sum of linkage probabilities.
     graph : NeighborGraph or None
         None too if it is not one of the metric's similarities.
     """
     if weights is None:
         weights = np.ones(len(features), dtype=np.float32)
-    levels, density, graph = cluster_by_relations(
+    judged = cluster_by_relations(
         on_sphere(features, settings.metric),
         weights,
         model,
         graph_builder(settings.n_neighbors, **settings.search("cosine")),
         settings.linkage_threshold,
         settings.max_levels,
+        constraints,
     )
     before = len(features)
-    for depth, labels in enumerate(levels):
+    for depth, labels in enumerate(judged.levels):
         after = int(labels.max()) + 1
         if on_level is not None:
             on_level(depth, before, after)
         before = after
-    hierarchy = Hierarchy(tuple(levels), tuple(_densest(labels, density) for labels in levels))
+    prominence = rank_of(judged.density)
+    growth = Growth(
+        labels=judged.levels,
+        peaks=tuple(peaks_of(labels, prominence) for labels in judged.levels),
+        thresholds=judged.thresholds,
+        merges=concatenate_merges(judged.rounds.log.merges if judged.rounds else judged.merges),
+        links=judged.links,
+        reviewed=concatenate_merges([]),
+        prominence=prominence,
+        rounds=judged.rounds,
+    )
+    graph = judged.graph
     if graph is None or settings.metric != "cosine":
-        return hierarchy, None
-    return hierarchy, NeighborGraph(
+        return growth, None
+    return growth, NeighborGraph(
         torch.from_numpy(graph.indices), torch.from_numpy(graph.similarities)
     )
 
@@ -169,10 +213,3 @@ def on_sphere(features: np.ndarray, metric: str) -> np.ndarray:
     height = np.sqrt(squares.mean()) or 1.0
     lifted = np.hstack([features, np.full((len(features), 1), height)])
     return (lifted / np.sqrt(squares + height**2)).astype(np.float32)
-
-
-def _densest(labels: np.ndarray, density: np.ndarray) -> np.ndarray:
-    """Member of highest density of each cluster, the first of equals; (n_clusters,), int64."""
-    order = np.lexsort((np.arange(len(labels)), -density, labels))
-    first = np.r_[True, labels[order][1:] != labels[order][:-1]]
-    return order[first]

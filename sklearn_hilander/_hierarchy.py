@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sklearn_hilander._supernodes import supernode_means
-from sklearn_hilander._types import EdgeScores, Forest, Hierarchy, Level, NeighborGraph
+from sklearn_hilander._types import EdgeScores, Forest, Level, Levels, NeighborGraph
 
 GraphBuilder = Callable[[Tensor], NeighborGraph]
 Scorer = Callable[[Level], EdgeScores]
@@ -87,7 +87,7 @@ def grow_hierarchy(
     early_stop: bool = False,
     on_level: Callable[[Level, Forest], None] | None = None,
     **loop: object,
-) -> tuple[Hierarchy, list[tuple[Level, Forest]]]:
+) -> tuple[Levels, list[tuple[Level, Forest]]]:
     """Cluster by running the level loop until a level adds no edge.
 
     Parameters
@@ -107,7 +107,7 @@ def grow_hierarchy(
 
     Returns
     -------
-    hierarchy : Hierarchy
+    levels : Levels
     trace : list of (Level, Forest)
     """
     labels = torch.arange(features.shape[0], device=features.device)
@@ -128,4 +128,4 @@ def grow_hierarchy(
     if not level_labels:
         level_labels.append(labels.cpu().numpy())
         level_peaks.append(labels.cpu().numpy())
-    return Hierarchy(tuple(level_labels), tuple(level_peaks)), trace
+    return Levels(tuple(level_labels), tuple(level_peaks)), trace

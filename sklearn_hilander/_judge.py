@@ -15,10 +15,13 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._linkage_model import Links
 from sklearn_hilander._pairs import Columns, logit, pair_dot, pair_max, pair_sum, unit_rows
 
 THRESHOLDS = tuple(np.round(np.concatenate([[0.98], np.arange(0.95, 0.14, -0.05)]), 2).tolist())
+# Where a hierarchy goes on, once the last threshold of the clustering is reached.
+_BELOW = (0.1, 0.05, 0.0)
 ROUNDS_PER_THRESHOLD = 4
 # Very sure pairs of very small clusters need not wait for being each other's best.
 _SURE, _SMALL = 0.98, 4
@@ -188,6 +191,9 @@ def run_rounds(
     *,
     lowest: float,
     on_round: Callable[[ClusterPairs, np.ndarray, np.ndarray], None] | None = None,
+    on_merge: Callable[[np.ndarray, np.ndarray, np.ndarray, float, np.ndarray], None] | None = None,
+    constraints: NodeConstraints | None = None,
+    highest: float = 1.0,
 ) -> Iterator[tuple[float, ClusterPairs]]:
     """Merge under a falling threshold; yield the clusters after each one.
 
@@ -200,13 +206,22 @@ def run_rounds(
         The last threshold.
     on_round : callable, optional
         Called with the clusters, relations and probabilities of each round.
+    on_merge : callable, optional
+        Called with the clusters that became one, their probabilities, the threshold before, and
+        the new number of each cluster.
+    constraints : NodeConstraints, optional
+        Merges that would break one are not made.
+    highest : float, default=1.0
+        Begin with the thresholds under this one.
 
     Yields
     ------
     threshold : float
     clusters : ClusterPairs
     """
-    for threshold in (*(t for t in THRESHOLDS if t > lowest + 1e-6), lowest):
+    # A clustering at a very low threshold does not linger under the usual ones.
+    falling = THRESHOLDS if highest == 1.0 else (*THRESHOLDS, *_BELOW)
+    for threshold in (*(t for t in falling if lowest + 1e-6 < t < highest - 1e-6), lowest):
         for _ in range(ROUNDS_PER_THRESHOLD):
             if len(clusters.i) == 0:
                 break
@@ -214,22 +229,38 @@ def run_rounds(
             q = judge(clusters, relations)
             if on_round is not None:
                 on_round(clusters, relations, q)
-            chosen = _chosen(clusters, q, threshold)
-            if not chosen.any():
+            chosen = np.flatnonzero(_chosen(clusters, q, threshold, constraints))
+            if len(chosen) == 0:
                 break
-            clusters, _ = merge(clusters, clusters.i[chosen], clusters.j[chosen])
+            a, b = clusters.i[chosen], clusters.j[chosen]
+            clusters, new_of = merge(clusters, a, b)
+            if on_merge is not None:
+                on_merge(a, b, q[chosen], highest, new_of)
         yield threshold, clusters
+        highest = threshold
 
 
-def _chosen(clusters: ClusterPairs, q: np.ndarray, threshold: float) -> np.ndarray:
-    """Pairs that merge in this round: each the best of both its ends."""
+def _chosen(
+    clusters: ClusterPairs,
+    q: np.ndarray,
+    threshold: float,
+    constraints: NodeConstraints | None = None,
+) -> np.ndarray:
+    """Pairs that merge in this round: each the best of both its ends, constraints kept."""
     i, j = clusters.i, clusters.j
+    if constraints is not None:
+        forbidden = constraints.conflicting(clusters.labels, clusters.n_clusters, i, j)
+        q = np.where(forbidden, np.float32(-1), q)
     best = pair_max(q, i, j, clusters.n_clusters, -1.0)
     best_of_i, best_of_j = q >= best[i], q >= best[j]
     chosen = (q > threshold) & best_of_i & best_of_j
     if threshold >= 0.9:
         small = np.minimum(clusters.sizes[i], clusters.sizes[j]) <= _SMALL
         chosen |= (q > _SURE) & (best_of_i | best_of_j) & small
+    if constraints is not None:
+        at = np.flatnonzero(chosen)
+        admitted = constraints.admit(clusters.labels, clusters.n_clusters, i[at], j[at], q[at])
+        chosen[at[~admitted]] = False
     return chosen
 
 

@@ -9,14 +9,19 @@ import numpy as np
 import torch
 
 from sklearn_hilander._architectures import UNTRAINED, Architecture
+from sklearn_hilander._cluster_rounds import judged_pairs, merges_below
+from sklearn_hilander._clustering import KnownClusters
+from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by_scorer, on_sphere
+from sklearn_hilander._joining import Candidates
 from sklearn_hilander._lander import Lander
+from sklearn_hilander._neighborhood import score_neighborhoods
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder, train_relational
 from sklearn_hilander._scoring import LanderScorer, LocalScalingScorer
 from sklearn_hilander._training import build_training_levels, train_lander
-from sklearn_hilander._types import Hierarchy, NeighborGraph
+from sklearn_hilander._types import Growth, Merges, NeighborGraph, concatenate_merges
 from sklearn_hilander.metrics import pairwise_f_score
 
 # Share of the classes that the threshold is chosen on, and how many that must be at least.
@@ -65,8 +70,8 @@ class Model:
 
     def grow(
         self, features: np.ndarray, settings: ClusterSettings, **options: object
-    ) -> tuple[Hierarchy, NeighborGraph | None]:
-        """Hierarchy of embeddings; options as in `grow_by_scorer` and `grow_by_relations`."""
+    ) -> tuple[Growth, NeighborGraph | None]:
+        """Clusters of embeddings; options as in `grow_by_scorer` and `grow_by_relations`."""
         if isinstance(self.network, RelationalModel):
             return grow_by_relations(features, self.network, settings, **options)
         return grow_by_scorer(features, self.join_scorer(), settings, **options)
@@ -76,6 +81,26 @@ class Model:
         if isinstance(self.network, Lander):
             return LanderScorer(self.network)
         return LocalScalingScorer()
+
+    def candidates(
+        self, features: np.ndarray, known: KnownClusters, settings: ClusterSettings
+    ) -> Candidates:
+        """Parts of known clusters that new rows may join, each row judged by itself."""
+        return score_neighborhoods(features, known, self.join_scorer(), settings)
+
+    def merges_below(self, growth: Growth, constraints: NodeConstraints | None) -> Merges:
+        """All merges of a growth, those under its last threshold included."""
+        more = ()
+        if growth.rounds is not None:
+            more = merges_below(growth.rounds, self.network, constraints)
+        return concatenate_merges([growth.merges, *more])
+
+    def judged(self, growth: Growth) -> Merges | None:
+        """Pairs of clusters, by a node of each, and the probability that they are one.
+
+        None where there is no judge, or its rounds are over.
+        """
+        return None if growth.rounds is None else judged_pairs(growth.rounds, self.network)
 
     def join_threshold(self, linkage_threshold: float) -> float:
         """Score above which a new row joins its neighbour's cluster.
@@ -180,8 +205,8 @@ def calibrate_threshold(
     """
     scores = []
     for threshold in THRESHOLD_GRID:
-        hierarchy, _ = model.grow(features, replace(clustering, linkage_threshold=threshold))
-        scores.append(pairwise_f_score(y, hierarchy.labels[-1]))
+        growth, _ = model.grow(features, replace(clustering, linkage_threshold=threshold))
+        scores.append(pairwise_f_score(y, growth.labels[-1]))
     best = np.flatnonzero(np.isclose(scores, np.max(scores)))
     return THRESHOLD_GRID[best[len(best) // 2]]
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
+
+# What rows are taken as; anything else becomes the first.
+FLOAT_TYPES = [np.float64, np.float32, np.float16]
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,30 @@ class Forest:
 
 
 @dataclass(frozen=True)
-class Hierarchy:
+class Merges:
+    """Samples that were joined, as a weighted graph: its components are clusters.
+
+    The clusters at a threshold are the components of the merges above it.
+
+    Attributes
+    ----------
+    a, b : ndarray of shape (n_merges,), int64
+        A sample of either side.
+    probability : ndarray of shape (n_merges,), float64
+        Linkage probability of the merge, in [0, 1].
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    probability: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of merges."""
+        return len(self.a)
+
+
+@dataclass(frozen=True)
+class Levels:
     """Clusters of every level, from the finest to the coarsest.
 
     Attributes
@@ -132,3 +160,42 @@ class Hierarchy:
     def n_clusters(self) -> tuple[int, ...]:
         """Number of clusters after each level."""
         return tuple(len(peaks) for peaks in self.peaks)
+
+
+@dataclass(frozen=True)
+class Growth(Levels):
+    """Levels, and what was found on the way.
+
+    Attributes
+    ----------
+    thresholds : tuple of float
+        Linkage threshold of each level.
+    merges : Merges
+        Above the linkage threshold those that made the clusters; known ones under it, too.
+    links : Merges
+        Pairs of neighbouring samples and their linkage probability.
+    reviewed : Merges
+        Pairs of peaks that were scored on higher levels, the highest level first.
+    prominence : ndarray of shape (n_samples,), int64
+        The peak of any set of samples is its member of highest prominence; all are different.
+    rounds : Rounds or None
+        Where the rounds of the judge ended, if there were any.
+    """
+
+    thresholds: tuple[float, ...]
+    merges: Merges
+    links: Merges
+    reviewed: Merges
+    prominence: np.ndarray
+    rounds: object = None
+
+
+def concatenate_merges(parts: Iterable[Merges]) -> Merges:
+    """All of some merges, in order."""
+    parts = list(parts)
+    if not parts:
+        none = np.zeros(0, dtype=np.int64)
+        return Merges(none, none, np.zeros(0))
+    return Merges(
+        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("a", "b", "probability"))
+    )

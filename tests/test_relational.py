@@ -7,6 +7,7 @@ import torch
 from conftest import make_clusters
 from sklearn.metrics import adjusted_rand_score
 
+from sklearn_hilander._cluster_rounds import cluster_by_relations
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations
 from sklearn_hilander._judge import THRESHOLDS
 from sklearn_hilander._linkage_model import N_FOLDS, STAGES, Links
@@ -14,7 +15,6 @@ from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import (
     RelationalModel,
-    cluster_by_relations,
     graph_builder,
     train_relational,
 )
@@ -40,7 +40,8 @@ def train(X, y, *, max_iter=1, weights=None, seed=0):
 
 def cluster(X, model, threshold, *, weights=None, build=build_graph, max_levels=None):
     weights = np.ones(len(X)) if weights is None else weights
-    return cluster_by_relations(unit_rows(X), weights, model, build, threshold, max_levels)
+    found = cluster_by_relations(unit_rows(X), weights, model, build, threshold, max_levels)
+    return list(found.levels), found.density, found.graph
 
 
 def cluster_settings(threshold, *, n_neighbors=12, max_levels=None):

@@ -1,0 +1,244 @@
+"""Embeddings to clusters by the rounds of the judge, with a log of the merges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from sklearn_hilander._constraints import NodeConstraints
+from sklearn_hilander._judge import (
+    ClusterPairs,
+    cluster_relations,
+    merge,
+    run_rounds,
+    single_samples,
+)
+from sklearn_hilander._pairs import pair_sum
+from sklearn_hilander._relational import RelationalModel
+from sklearn_hilander._relations import PairGraph
+from sklearn_hilander._types import Merges
+
+
+@dataclass(frozen=True)
+class MergeLog:
+    """Merges so far, at probabilities that fall from the leaves to the roots.
+
+    A merge counts with the least of its own probability, those of the merges within either
+    cluster, and the threshold before: then the merges above a threshold give the clusters of
+    that threshold.
+
+    Attributes
+    ----------
+    representative : ndarray of shape (n_clusters,), int64
+        A sample of each cluster.
+    carried : ndarray of shape (n_clusters,), float64
+        Least probability within each cluster; 1 for a single sample.
+    merges : tuple of Merges
+        One a round.
+    """
+
+    representative: np.ndarray
+    carried: np.ndarray
+    merges: tuple[Merges, ...] = ()
+
+    def record(
+        self, a: np.ndarray, b: np.ndarray, q: np.ndarray, highest: float, new_of: np.ndarray
+    ) -> MergeLog:
+        """Add the merges of one round.
+
+        Parameters
+        ----------
+        a, b : ndarray of shape (n_merges,), int64
+            Clusters that became one.
+        q : ndarray of shape (n_merges,)
+        highest : float
+            The threshold before.
+        new_of : ndarray of shape (n_clusters,), int64
+            Of `merge`.
+        """
+        w = np.minimum(np.minimum(q.astype(np.float64), highest), self.carried[a])
+        w = np.minimum(w, self.carried[b])
+        n = int(new_of.max()) + 1
+        carried, representative = np.ones(n), np.full(n, len(new_of))
+        np.minimum.at(carried, new_of, self.carried)
+        np.minimum.at(carried, new_of[a], w)
+        representative[new_of[::-1]] = self.representative[::-1]
+        made = Merges(self.representative[a], self.representative[b], w)
+        return MergeLog(representative, carried, (*self.merges, made))
+
+
+def log_of(clusters: ClusterPairs) -> MergeLog:
+    """An empty log of clusters that are one sample each."""
+    return MergeLog(np.arange(clusters.n_clusters), np.ones(clusters.n_clusters))
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How the rounds of the judge ended.
+
+    Attributes
+    ----------
+    clusters : ClusterPairs
+        The clusters that are left.
+    log : MergeLog
+    threshold : float
+        The last one.
+    """
+
+    clusters: ClusterPairs
+    log: MergeLog
+    threshold: float
+
+
+@dataclass(frozen=True)
+class JudgedClusters:
+    """What clustering by relations leaves.
+
+    Attributes
+    ----------
+    levels : tuple of ndarray of shape (n_samples,), int64
+        Labels after each threshold.
+    thresholds : tuple of float
+    density : ndarray of shape (n_samples,)
+        Sum of each sample's linkage probabilities.
+    links : Merges
+        Pairs of samples and their linkage probability.
+    graph : PairGraph or None
+        Of the embeddings as given; None for one sample.
+    rounds : Rounds or None
+        None where no sample has a neighbour.
+    merges : tuple of Merges
+        Where there were no rounds: what had to be together.
+    """
+
+    levels: tuple[np.ndarray, ...]
+    thresholds: tuple[float, ...]
+    density: np.ndarray
+    links: Merges
+    graph: PairGraph | None
+    rounds: Rounds | None
+    merges: tuple[Merges, ...] = ()
+
+
+def cluster_by_relations(
+    features: np.ndarray,
+    weights: np.ndarray,
+    model: RelationalModel,
+    build_graph: Callable[[np.ndarray], PairGraph],
+    linkage_threshold: float,
+    max_levels: int | None = None,
+    constraints: NodeConstraints | None = None,
+) -> JudgedClusters:
+    """Cluster embeddings.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features), float32
+    weights : ndarray of shape (n_samples,)
+        How many rows each sample stands for.
+    model : RelationalModel
+    build_graph : callable
+        Of `graph_builder`.
+    linkage_threshold : float
+    max_levels : int, optional
+    constraints : NodeConstraints, optional
+
+    Returns
+    -------
+    JudgedClusters
+    """
+    n_samples = len(features)
+    graph = build_graph(features) if n_samples > 1 else None
+    if graph is None or len(graph.i) == 0:
+        return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
+    links = model.linkage(graph, build_graph)
+    i, j = links.graph.i, links.graph.j
+    clusters = single_samples(links, weights)
+    log = log_of(clusters)
+
+    def record(*merged: object) -> None:
+        nonlocal log
+        log = log.record(*merged)
+
+    if constraints is not None and len(constraints.must):
+        a, b = constraints.must.T
+        clusters, new_of = merge(clusters, a, b)
+        record(a, b, np.ones(len(a)), 1.0, new_of)
+    rounds = run_rounds(
+        clusters,
+        model.judge,
+        lowest=linkage_threshold,
+        on_merge=record,
+        constraints=constraints,
+    )
+    levels, thresholds = [], []
+    for threshold, clusters in islice(rounds, max_levels):
+        levels.append(clusters.labels)
+        thresholds.append(threshold)
+    return JudgedClusters(
+        levels=tuple(levels),
+        thresholds=tuple(thresholds),
+        density=pair_sum(links.probability, i, j, n_samples),
+        links=Merges(i, j, links.probability.astype(np.float64)),
+        graph=graph,
+        rounds=Rounds(clusters, log, thresholds[-1]),
+    )
+
+
+def merges_below(
+    rounds: Rounds, model: RelationalModel, constraints: NodeConstraints | None = None
+) -> tuple[Merges, ...]:
+    """Go on with the rounds from where they ended, down to threshold 0."""
+    log = replace(rounds.log, merges=())
+
+    def record(*merged: object) -> None:
+        nonlocal log
+        log = log.record(*merged)
+
+    for _ in run_rounds(
+        rounds.clusters,
+        model.judge,
+        lowest=0.0,
+        highest=rounds.threshold,
+        on_merge=record,
+        constraints=constraints,
+    ):
+        pass
+    return log.merges
+
+
+def judged_pairs(rounds: Rounds, model: RelationalModel) -> Merges:
+    """Pairs of the clusters that are left, by a sample of each, as the judge sees them."""
+    clusters, log = rounds.clusters, rounds.log
+    if len(clusters.i) == 0:
+        return Merges(clusters.i, clusters.j, np.zeros(0))
+    q = model.judge(clusters, cluster_relations(clusters)).astype(np.float64)
+    return Merges(log.representative[clusters.i], log.representative[clusters.j], q)
+
+
+def _without_neighbors(
+    n_samples: int,
+    graph: PairGraph | None,
+    threshold: float,
+    constraints: NodeConstraints | None,
+) -> JudgedClusters:
+    """Each sample alone, but for what must be together."""
+    a, b = np.zeros((2, 0), dtype=np.int64) if constraints is None else constraints.must.T
+    _, labels = connected_components(
+        sp.coo_array((np.ones(len(a)), (a, b)), shape=(n_samples, n_samples)), directed=False
+    )
+    none = np.zeros(0, dtype=np.int64)
+    return JudgedClusters(
+        levels=(labels.astype(np.int64),),
+        thresholds=(threshold,),
+        density=np.zeros(n_samples),
+        links=Merges(none, none, np.zeros(0)),
+        graph=graph,
+        rounds=None,
+        merges=(Merges(a, b, np.ones(len(a))),),
+    )

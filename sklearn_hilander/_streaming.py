@@ -1,0 +1,256 @@
+"""What joined and what was opened, kept: known clusters with new rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from sklearn_hilander._clustering import KnownClusters, KnownGroups
+from sklearn_hilander._constraints import NodeConstraints
+from sklearn_hilander._embeddings import Embeddings
+from sklearn_hilander._growth import ClusterSettings
+from sklearn_hilander._joining import Assignment
+from sklearn_hilander._neighbors import query_neighbors
+from sklearn_hilander._row_constraints import RowConstraints
+from sklearn_hilander._types import Growth, Merges, concatenate_merges
+
+
+def keep_rows(
+    known: KnownClusters,
+    joined: Assignment,
+    judged: Merges | None,
+    join_threshold: float,
+    settings: ClusterSettings,
+    constraints: RowConstraints | None = None,
+) -> KnownClusters:
+    """Known clusters with the rows of an assignment added; no known row changes its cluster.
+
+    Parameters
+    ----------
+    known : KnownClusters
+    joined : Assignment
+    judged : Merges or None
+        What the model says of pairs of known clusters: it is kept as reviewed.
+    join_threshold : float
+        Probability above which rows joined.
+    settings : ClusterSettings
+    constraints : RowConstraints, optional
+        That the rows came with.
+
+    Returns
+    -------
+    KnownClusters
+    """
+    n_samples, n_rows, n_nodes = (
+        len(known.nodes),
+        len(known.embeddings.hashes),
+        len(known.partition),
+    )
+    fresh = np.flatnonzero(joined.copies < 0)
+    is_copy = joined.copies >= 0
+    row_of = np.where(is_copy, joined.copies, 0)
+    row_of[fresh] = n_rows + np.arange(len(fresh))
+    node_of = known.nodes[known.embeddings.first][np.where(is_copy, joined.copies, 0)]
+    node_of[fresh] = n_nodes + np.arange(len(fresh))
+
+    n_parts = len(known.number)
+    part_of = joined.part.copy()
+    number = known.number
+    if joined.growth is not None:
+        part_of[joined.opened] = n_parts + joined.growth.labels[-1]
+        opened = np.full(int(joined.growth.labels[-1].max()) + 1, -1, dtype=np.int64)
+        opened[part_of[joined.opened] - n_parts] = joined.labels[joined.new.first[joined.opened]]
+        number = np.concatenate([number, opened])
+    embeddings = _with_rows(known.embeddings, joined.new, row_of, fresh, n_samples)
+    nodes = np.concatenate([known.nodes, node_of[joined.new.inverse]])
+    partition = np.concatenate([known.partition, part_of[fresh]])
+    number = _number_the_grown(number, partition, nodes, known.min_cluster_size)
+    groups = _groups_of_all(known, joined.on_rows, constraints, node_of)
+    on_nodes = _constraints_of_all(known, joined.on_rows, groups, node_of)
+    graph = _with_neighbors(known, embeddings, settings)
+    return replace(
+        known,
+        embeddings=embeddings,
+        graph_indices=graph[0],
+        graph_similarities=graph[1],
+        nodes=nodes,
+        partition=partition,
+        number=number,
+        n_clusters=int(number.max(initial=-1)) + 1,
+        growth=_growth_of_all(
+            known, joined, judged, join_threshold, node_of, fresh, partition, on_nodes
+        ),
+        constraints=on_nodes,
+        groups=groups,
+    )
+
+
+def _with_rows(
+    known: Embeddings, new: Embeddings, row_of: np.ndarray, fresh: np.ndarray, n_samples: int
+) -> Embeddings:
+    counts = np.concatenate([known.counts, np.zeros(len(fresh), dtype=known.counts.dtype)])
+    counts[row_of] += new.counts
+    return Embeddings(
+        features=np.concatenate([known.features, new.features[fresh]]),
+        inverse=np.concatenate([known.inverse, row_of[new.inverse]]),
+        counts=counts,
+        hashes=np.concatenate([known.hashes, new.hashes[fresh]]),
+        first=np.concatenate([known.first, n_samples + new.first[fresh]]),
+    )
+
+
+def _number_the_grown(
+    number: np.ndarray, partition: np.ndarray, nodes: np.ndarray, min_cluster_size: int
+) -> np.ndarray:
+    """Next free labels for parts that have become large enough, in the order of first samples."""
+    parts = partition[nodes]
+    grown = np.flatnonzero((np.bincount(parts) >= min_cluster_size) & (number < 0))
+    if len(grown):
+        present, first = np.unique(parts, return_index=True)
+        by_first = grown[np.argsort(first[np.searchsorted(present, grown)])]
+        number = number.copy()
+        number[by_first] = int(number.max(initial=-1)) + 1 + np.arange(len(grown))
+    return number
+
+
+def _with_neighbors(
+    known: KnownClusters, embeddings: Embeddings, settings: ClusterSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """The graph with new rows, also as neighbours of those that are their neighbours."""
+    n_known, n = len(known.graph_indices), len(embeddings.features)
+    width = max(known.graph_indices.shape[1], min(settings.n_neighbors, n - 1))
+    indices = np.zeros((n, width), dtype=np.int64)
+    similarities = np.zeros((n, width), dtype=np.float32)
+    indices[:n_known, : known.graph_indices.shape[1]] = known.graph_indices
+    similarities[:n_known, : known.graph_indices.shape[1]] = known.graph_similarities
+    if n == n_known or width == 0:
+        return indices, similarities
+    features = torch.from_numpy(embeddings.features).to(settings.device)
+    found = query_neighbors(features[n_known:], features, width + 1, metric=settings.metric)
+    near, similar = found.indices.cpu().numpy(), found.similarities.cpu().numpy()
+    rows = np.repeat(np.arange(n_known, n), near.shape[1])
+    ends, weight = near.reshape(-1), similar.reshape(-1)
+    other = rows != ends
+    back = other & (ends < n_known)
+    touched = np.unique(ends[back])
+    rows = np.concatenate([rows[other], ends[back], np.repeat(touched, width)])
+    ends = np.concatenate(
+        [ends[other], np.repeat(np.arange(n_known, n), near.shape[1])[back],
+         indices[touched].reshape(-1)]
+    )  # fmt: skip
+    weight = np.concatenate([weight[other], weight[back], similarities[touched].reshape(-1)])
+    order = np.lexsort((ends, -weight, rows))
+    rows, ends, weight = rows[order], ends[order], weight[order]
+    start = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
+    rank = np.arange(len(rows)) - np.repeat(start, np.diff(np.r_[start, len(rows)]))
+    kept = rank < width
+    indices[rows[kept], rank[kept]] = ends[kept]
+    similarities[rows[kept], rank[kept]] = weight[kept]
+    return indices, similarities
+
+
+def _growth_of_all(
+    known: KnownClusters,
+    joined: Assignment,
+    judged: Merges | None,
+    join_threshold: float,
+    node_of: np.ndarray,
+    fresh: np.ndarray,
+    partition: np.ndarray,
+    constraints: NodeConstraints | None,
+) -> Growth:
+    """Merges, links and prominence with the new rows; the levels are reduced to the last one."""
+    threshold = known.linkage_threshold
+    merges, links, reviewed = [known.growth.merges], [known.growth.links], [known.growth.reviewed]
+    if judged is not None:
+        reviewed.insert(0, judged)
+    by_neighbor = np.flatnonzero(joined.neighbor >= 0)
+    if len(by_neighbor):
+        p = joined.probability[by_neighbor]
+        ends = known.nodes[known.embeddings.first[joined.neighbor[by_neighbor]]]
+        # On the scale of merges, where above the threshold means joined.
+        share = (p - join_threshold) / max(1 - join_threshold, 1e-9)
+        merges.append(Merges(ends, node_of[by_neighbor], threshold + (1 - threshold) * share))
+        links.append(Merges(ends, node_of[by_neighbor], p))
+    if joined.on_rows is not None and len(joined.on_rows.must):
+        ends = node_of[joined.on_rows.must]
+        merges.append(Merges(ends[:, 0], ends[:, 1], np.ones(len(ends))))
+    # Peaks of known clusters stay: what joins ranks under all of them.
+    rank = np.full(len(node_of), -1, dtype=np.int64)
+    rank[fresh] = -1 - np.arange(len(fresh)) + min(int(known.growth.prominence.min()), 0)
+    if joined.growth is not None:
+        own = node_of[joined.opened]
+        for parts, name in ((merges, "merges"), (links, "links"), (reviewed, "reviewed")):
+            found = getattr(joined.growth, name)
+            parts.append(Merges(own[found.a], own[found.b], found.probability))
+        highest = int(known.growth.prominence.max(initial=0))
+        rank[joined.opened] = highest + 1 + joined.growth.prominence
+    every = concatenate_merges(merges)
+    if constraints is not None:
+        under = np.flatnonzero(every.probability <= threshold)
+        admitted = constraints.admit(
+            partition,
+            int(partition.max()) + 1,
+            partition[every.a[under]],
+            partition[every.b[under]],
+            every.probability[under],
+        )
+        kept = np.delete(np.arange(len(every)), under[~admitted])
+        every = Merges(every.a[kept], every.b[kept], every.probability[kept])
+    prominence = np.concatenate([known.growth.prominence, rank[fresh]])
+    order = np.lexsort((-prominence, partition))
+    first = np.r_[True, partition[order][1:] != partition[order][:-1]]
+    return Growth(
+        labels=(partition,),
+        peaks=(order[first],),
+        thresholds=(threshold,),
+        merges=every,
+        links=concatenate_merges(links),
+        reviewed=concatenate_merges(reviewed),
+        prominence=prominence,
+    )
+
+
+def _constraints_of_all(
+    known: KnownClusters,
+    on_rows: NodeConstraints | None,
+    groups: KnownGroups | None,
+    node_of: np.ndarray,
+) -> NodeConstraints | None:
+    """Constraints on known and new nodes."""
+    if on_rows is None:
+        return known.constraints
+    none = np.zeros((0, 2), dtype=np.int64)
+    before = known.constraints or NodeConstraints(none, none, none)
+    return NodeConstraints(
+        must=np.concatenate([before.must, node_of[on_rows.must]]),
+        cannot=np.concatenate([before.cannot, node_of[on_rows.cannot]]),
+        members=none if groups is None else groups.members,
+    )
+
+
+def _groups_of_all(
+    known: KnownClusters,
+    on_rows: NodeConstraints | None,
+    constraints: RowConstraints | None,
+    node_of: np.ndarray,
+) -> KnownGroups | None:
+    if constraints is None or len(constraints.group_names) == 0:
+        return known.groups
+    members = np.stack([node_of[on_rows.members[:, 0]], on_rows.members[:, 1]], axis=1)
+    if known.groups is None or len(known.groups.names) == 0:
+        return KnownGroups(constraints.group_names, members)
+    names, code = np.unique(
+        np.concatenate([known.groups.names, constraints.group_names]), return_inverse=True
+    )
+    code = code.reshape(-1)
+    old, new = code[: len(known.groups.names)], code[len(known.groups.names) :]
+    every = np.concatenate(
+        [
+            np.stack([known.groups.members[:, 0], old[known.groups.members[:, 1]]], axis=1),
+            np.stack([members[:, 0], new[members[:, 1]]], axis=1),
+        ]
+    )
+    return KnownGroups(names, np.unique(every, axis=0))
