@@ -58,7 +58,7 @@ def check_labels(labels: ArrayLike, name: str = "labels") -> np.ndarray:
 def check_length(values: Sequence, n_samples: int, name: str) -> None:
     """Raise ValueError unless there is one value a sample."""
     if len(values) != n_samples:
-        raise ValueError(f"{name} has {len(values)} rows, but there are {n_samples} labels.")
+        raise ValueError(f"{name} has {len(values)} rows, but there are labels of {n_samples}.")
 
 
 def check_numbers(values: ArrayLike, n_samples: int, name: str) -> np.ndarray:

@@ -193,7 +193,7 @@ class TestContactSheetDisplay:
             ({"exemplar_indices": [0]}, "a row of labels for every cluster"),
             ({"exemplar_indices": [0, 0]}, r"exemplar_indices\[1\] is a row of another cluster"),
             ({"exemplar_indices": [0.5, 1]}, "1-d array of integers"),
-            ({"probabilities": [1]}, "probabilities has 1 rows, but there are 6 labels"),
+            ({"probabilities": [1]}, "probabilities has 1 rows, but there are labels of 6"),
             ({"framed": [[1]]}, "framed must be 1-d"),
             ({"X": [[1.0]]}, "X has 1 rows"),
             ({"clusters": [0, 7]}, "clusters names 7"),
@@ -245,6 +245,30 @@ class TestLinkageCalibrationDisplay:
         legend = [text.get_text() for text in first.ax_.get_legend().get_texts()]
         assert "one: expected calibration error 0.100" in legend
         assert sum("perfectly" in text for text in legend) == 1
+
+    def test_from_estimator(self, pyplot, clusters):
+        X, y = clusters
+        clusterer = HiLanderClustering(5).fit(X)
+        before = clusterer.labels_
+        display = LinkageCalibrationDisplay.from_estimator(clusterer, None, y)
+        pairs = clusterer.linkage_pairs()
+        assert display.n_pairs.sum() == len(pairs)
+        share = np.average(display.prob_true, weights=display.n_pairs)
+        assert share == pytest.approx((y[pairs.i] == y[pairs.j]).mean())
+        assert display.estimator_name == "HiLanderClustering"
+        half = LinkageCalibrationDisplay.from_estimator(clusterer, X[::2], y[::2], name="half")
+        assert half.n_pairs.sum() < len(pairs) and half.estimator_name == "half"
+        assert clusterer.labels_ is before
+        alone = LinkageCalibrationDisplay.from_estimator(clusterer, None, np.full(len(y), -1))
+        assert not alone.prob_true.any()
+
+    def test_from_estimator_with_bad_input(self, pyplot, clusters):
+        X, y = clusters
+        clusterer = HiLanderClustering(5).fit(X)
+        with pytest.raises(ValueError, match="y has 3 rows, but there are labels of 72"):
+            LinkageCalibrationDisplay.from_estimator(clusterer, None, y[:3])
+        with pytest.raises(ValueError, match="no pairs of neighbours"):
+            LinkageCalibrationDisplay.from_estimator(clusterer, X[[0, 0]], y[[0, 0]])
 
     @pytest.mark.parametrize(
         ("pairs", "probabilities", "options", "message"),

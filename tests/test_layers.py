@@ -77,6 +77,10 @@ ROOMS = {
     "_report": {"_members", "_samples"},
     "_tables": set(),
     "inspection": {"_members", "_samples"},
+    "_cli": {
+        "_architectures", "_estimator", "_members", "_report", "_samples", "_tables", "metrics",
+    },
+    "__main__": {"_cli"},
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},
     "__init__": {"_architectures", "_corrections", "_estimator", "_merge_tree"},

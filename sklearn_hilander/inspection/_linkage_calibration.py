@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from sklearn_hilander._members import NOISE, check_length
 from sklearn_hilander.inspection._matplotlib import (
     BLUE,
     GREEN,
@@ -141,6 +144,67 @@ class LinkageCalibrationDisplay:
         display = cls(*_bin_pairs(y_true_pairs, probabilities, n_bins, strategy))
         display.estimator_name = name
         return display.plot(ax, **kwargs)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike | None,
+        y: ArrayLike,
+        *,
+        n_bins: int = 10,
+        strategy: str = "uniform",
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> LinkageCalibrationDisplay:
+        """Draw the reliability of what a model says of pairs of neighbours.
+
+        Parameters
+        ----------
+        estimator : HiLanderClustering
+            Fitted. It is not changed: `X` is clustered with its model by a copy.
+        X : array-like of shape (n_samples, n_features) or None
+            Rows of classes that the model was not trained on, or the picture flatters. None for
+            the rows that the estimator clustered last.
+        y : array-like of shape (n_samples,)
+            Their classes; a row labelled with the integer -1 is of no class.
+        n_bins, strategy, ax, **kwargs
+            As in `from_predictions`.
+        name : str, optional
+            Name in the legend; None for the estimator's class.
+
+        Returns
+        -------
+        LinkageCalibrationDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If lengths differ, or there are no neighbours to judge.
+        """
+        check_is_fitted(estimator)
+        if X is not None:
+            estimator = clone(estimator).set_params(pretrained=estimator).fit(X)
+        y = column_or_1d(y)
+        pairs = estimator.linkage_pairs()
+        check_length(y, len(estimator.labels_), "y")
+        if not len(pairs):
+            raise ValueError("There are no pairs of neighbours: at least two distinct rows.")
+        same = y[pairs.i] == y[pairs.j]
+        if y.dtype.kind in "iu":
+            same &= y[pairs.i] != NOISE
+        return cls.from_predictions(
+            same,
+            pairs.probability,
+            n_bins=n_bins,
+            strategy=strategy,
+            name=type(estimator).__name__ if name is None else name,
+            ax=ax,
+            **kwargs,
+        )
 
     def plot(
         self, ax: Any = None, *, name: str | None = None, ref_line: bool = True, **kwargs: Any
