@@ -3,6 +3,7 @@
 import configparser
 import csv
 import importlib
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -234,6 +235,31 @@ def test_as_a_program(tmp_path):
     )
     assert done.returncode == 3
     assert done.stderr == "sklearn-hilander: error: none.npy: No such file or directory\n"
+
+
+def test_commands_of_the_documentation(folder, tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas", reason="tables are read with pandas")
+    pytest.importorskip("PIL", reason="images in a report need Pillow")
+    guide = Path(__file__).parent.parent / "docs" / "command_line.rst"
+    lines = guide.read_text(encoding="utf-8").splitlines()
+    commands = [shlex.split(line)[2:] for line in lines if "$ sklearn-hilander" in line]
+    assert len(commands) == 7
+    X, images = np.load(folder / "X.npy"), np.zeros((205, 4, 4), dtype=np.uint8)
+    np.save(tmp_path / "new.npy", X)
+    np.save(tmp_path / "images.npy", images[: len(X)])
+    (tmp_path / "texts.txt").write_text("a text\n" * len(X))
+    (tmp_path / "known.npz").write_bytes((folder / "meta.npz").read_bytes())
+    with np.load(folder / "meta.npz") as meta:
+        known = pandas.DataFrame(meta["X"]).assign(species=meta["y"], taken_at="May")
+    known.to_csv(tmp_path / "known.csv", index=False)
+    pandas.DataFrame(X).assign(file="a.jpg", caption="tea").to_csv(
+        tmp_path / "new.csv", index=False
+    )
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        quick = ["--max-iter", "1", "--n-neighbors", "5"] if command[0] == "fit" else []
+        assert main([*command, *quick]) == 0, command
+    assert "<h1>Garden, May</h1>" in Path("report.html").read_text(encoding="utf-8")
 
 
 def test_entry_point():

@@ -259,7 +259,8 @@ def _check_levels(levels: Sequence[np.ndarray], thresholds: Sequence[float] | No
         if labels.min() < 0:
             raise ValueError(f"Level {depth} has the label -1: noise has no place in a hierarchy.")
     for depth, (fine, coarse) in enumerate(pairwise(levels)):
-        pairs = np.unique(np.stack([fine, coarse]), axis=1)
-        if pairs.shape[1] > len(np.unique(fine)):
-            twice = pairs[0, 1:][pairs[0, 1:] == pairs[0, :-1]][0]
+        width = int(coarse.max()) + 1
+        cluster = np.unique(fine * width + coarse) // width
+        if (cluster[1:] == cluster[:-1]).any():
+            twice = cluster[1:][cluster[1:] == cluster[:-1]][0]
             raise ValueError(f"Cluster {twice} of level {depth} lies in two clusters of the next.")

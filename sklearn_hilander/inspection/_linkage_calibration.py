@@ -227,7 +227,7 @@ class LinkageCalibrationDisplay:
         LinkageCalibrationDisplay
             Itself.
         """
-        ax = axes_to_draw_on(type(self).__name__, ax, (5.0, 5.0))
+        ax = axes_to_draw_on(type(self).__name__, ax, (5.0, 5.8))
         name = self.estimator_name if name is None else name
         n_before = sum(line.get_gid() == _GID for line in ax.get_lines())
         if ref_line and not n_before:
@@ -264,7 +264,8 @@ class LinkageCalibrationDisplay:
             aspect="equal",
         )
         fade_spines(ax)
-        ax.legend(loc="upper left", fontsize=8, framealpha=0.8, edgecolor="none")
+        # Over the axes: curves may run anywhere within.
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), fontsize=8, frameon=False)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
