@@ -81,6 +81,8 @@ footer { margin-top: 2.5rem; color: var(--faint); font-size: .8125rem; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   dl.facts div { border: 1px solid var(--line); }
   h2, h3 { break-after: avoid; }
+  .images { gap: .4rem; }
+  figure img { height: 2.9rem; }
   svg rect { print-color-adjust: exact; }
   .key { print-color-adjust: exact; }
 }
