@@ -356,6 +356,18 @@ class TestHierarchyDisplay:
         names = [name for name in texts_of(display.ax_) if name]
         assert sorted(map(int, names)) == list(range(clusterer.n_clusters_))
 
+    @pytest.mark.parametrize("threshold", [0.05, 0.7])
+    def test_from_estimator_after_relabelling(self, pyplot, clusters, threshold):
+        clusterer = HiLanderClustering(3).fit(clusters[0])
+        before = clusterer.n_clusters_
+        clusterer.relabel(linkage_threshold=threshold)
+        assert clusterer.n_clusters_ != before
+        display = HierarchyDisplay.from_estimator(clusterer, n_clusters=100)
+        assert display.thresholds[-1] == threshold
+        names = dict(zip(display.level_labels[-1], clusterer.labels_, strict=True))
+        assert [display.names[c] for c in sorted(names)] == [str(names[c]) for c in sorted(names)]
+        assert len(set(names.values())) == len(names) == clusterer.n_clusters_
+
     @pytest.mark.parametrize(
         ("levels", "thresholds", "message"),
         [

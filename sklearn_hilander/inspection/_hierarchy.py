@@ -124,8 +124,8 @@ class HierarchyDisplay:
         Parameters
         ----------
         estimator : HiLanderClustering
-            Fitted. Clusters bear the numbers of its `labels_`; one that is smaller than
-            `min_cluster_size` bears none.
+            Fitted. The coarsest level is that of its `linkage_threshold_`. Clusters bear the
+            numbers of its `labels_`; one that is smaller than `min_cluster_size` bears none.
         n_clusters, max_levels, ax
             As in `from_predictions`.
 
@@ -134,10 +134,19 @@ class HierarchyDisplay:
         HierarchyDisplay
         """
         check_is_fitted(estimator)
-        hierarchy = estimator.hierarchy_
-        labels = estimator.labels_[hierarchy.peaks[-1]]
-        names = ["" if label == NOISE else str(label) for label in labels.tolist()]
-        display = cls(hierarchy.labels, getattr(hierarchy, "thresholds", None), names)
+        hierarchy, threshold = estimator.hierarchy_, estimator.linkage_threshold_
+        # The levels were run at the thresholds of `fit`; `relabel` may have set another since.
+        levels = [
+            (labels, at)
+            for labels, at in zip(hierarchy.labels, hierarchy.thresholds, strict=True)
+            if at > threshold
+        ]
+        levels.append((hierarchy.cut(linkage_threshold=threshold), threshold))
+        level_labels, thresholds = zip(*levels, strict=True)
+        first = np.unique(level_labels[-1], return_index=True)[1]
+        labels = estimator.labels_[first].tolist()
+        names = ["" if label == NOISE else str(label) for label in labels]
+        display = cls(level_labels, thresholds, names)
         return display.plot(ax, n_clusters=n_clusters, max_levels=max_levels)
 
     def plot(
