@@ -13,6 +13,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    # Pictures are drawn when the documentation is built.
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
 ]
 exclude_patterns = ["_build"]
@@ -23,6 +25,10 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"{project} {release}"
 html_show_sourcelink = False
 html_theme_options = {"show_nav_level": 2, "show_prev_next": False}
+
+plot_formats = ["png"]
+plot_include_source = True
+plot_html_show_formats = plot_html_show_source_link = False
 
 autosummary_generate = True
 autosummary_ignore_module_all = False

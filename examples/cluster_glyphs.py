@@ -20,15 +20,14 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import Rectangle
 
 from benchmarks.peers import PEERS, figures
 from sklearn_hilander import HiLanderClustering
 from sklearn_hilander.datasets import load_glyphs
 from sklearn_hilander.encoding import ClassifierEncoder
+from sklearn_hilander.inspection import ContactSheetDisplay
 
 N_CLASSES = {"encoder": 900, "meta": 300, "unseen": 500}
-RIGHT, WRONG = "#2a9d4a", "#d62828"
 
 
 def split_characters(target: np.ndarray, seed: int) -> dict[str, np.ndarray]:
@@ -66,7 +65,7 @@ def majority_classes(labels: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.array([np.bincount(y[labels == c]).argmax() for c in range(labels.max() + 1)])
 
 
-def draw_contact_sheet(images, labels, y, path, *, n_clusters=32, n_members=20, seed=0):
+def draw_contact_sheet(images, labels, y, path, *, X=None, n_clusters=32, n_members=20, seed=0):
     """Clusters as rows of images; members of another class than the cluster's majority are framed.
 
     Half of the rows are the clusters with the most wrong members, half are drawn at random.
@@ -77,48 +76,32 @@ def draw_contact_sheet(images, labels, y, path, *, n_clusters=32, n_members=20, 
     worst = np.argsort(-n_wrong, kind="stable")[: n_clusters // 2]
     rest = np.setdiff1d(np.flatnonzero(np.bincount(labels) > 1), worst)
     drawn = np.random.default_rng(seed).permutation(rest)[: n_clusters - len(worst)]
-    figure, columns = plt.subplots(1, 2, figsize=(17, 0.42 * n_clusters / 2 + 1.3))
+    figure, columns = plt.subplots(
+        1, 2, figsize=(17, 0.42 * n_clusters / 2 + 1.3), layout="constrained"
+    )
     for axes, chosen, title in zip(
         columns,
         (worst, drawn),
         ("Clusters with the most wrong members", "Clusters at random"),
         strict=True,
     ):
-        for row, cluster in enumerate(chosen):
-            members = np.flatnonzero(labels == cluster)
-            # Wrong members first: they are what one looks for.
-            members = members[np.argsort(~wrong[members], kind="stable")]
-            for column, i in enumerate(members[:n_members]):
-                box = (column, column + 0.9, row + 0.9, row)
-                axes.imshow(images[i], cmap="gray_r", vmin=0, vmax=1, extent=box)
-                axes.add_patch(
-                    Rectangle(
-                        (column, row),
-                        0.9,
-                        0.9,
-                        fill=False,
-                        linewidth=1.6,
-                        edgecolor=WRONG if wrong[i] else RIGHT,
-                    )
-                )
-            axes.text(-0.2, row + 0.5, f"#{cluster}", ha="right", va="center", fontsize=8)
-            if len(members) > n_members:
-                axes.text(
-                    n_members + 0.1,
-                    row + 0.5,
-                    f"+{len(members) - n_members}",
-                    va="center",
-                    fontsize=8,
-                )
-        axes.set(xlim=(-1.5, n_members + 1.5), ylim=(len(chosen), 0), aspect="equal")
+        ContactSheetDisplay.from_predictions(
+            images,
+            labels,
+            X=X,
+            framed=wrong,
+            framed_first=True,  # they are what one looks for
+            clusters=chosen,
+            n_members=n_members,
+            ax=axes,
+            cmap="gray_r",
+        )
         axes.set_title(title, fontsize=12)
-        axes.axis("off")
     figure.suptitle(
-        "Characters never seen in training, clustered. Green: of the cluster's most frequent "
-        "character; red: of another one.",
+        "Characters never seen in training, clustered. Framed: of another character than the "
+        "cluster's most frequent one.",
         fontsize=12,
     )
-    figure.tight_layout()
     figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
 
@@ -177,7 +160,7 @@ def main() -> None:
     (args.out / "glyphs.json").write_text(json.dumps(rows, indent=2) + "\n")
 
     picture = args.out / "glyphs.png"
-    draw_contact_sheet(glyphs.images[parts["unseen"]], labels, y_unseen, picture)
+    draw_contact_sheet(glyphs.images[parts["unseen"]], labels, y_unseen, picture, X=X_unseen)
     print(
         f"\nEach method was tuned on the {N_CLASSES['meta']} characters that Hi-LANDER learned "
         f"from; seconds are of clustering alone.\nContact sheet of the clusters: {picture}\n"
