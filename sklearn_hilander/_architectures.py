@@ -43,7 +43,7 @@ ARCHITECTURES = {
         max_iter=3,
         learning_rate=3e-3,
         batch_size=1024,
-        hidden_dim=48,
+        hidden_dim=64,
     ),
     "gcn": Architecture("gcn", mean_features=True),
     "gat": Architecture("gat"),

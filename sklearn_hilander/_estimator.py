@@ -76,7 +76,7 @@ class HiLanderClustering(
     batch_size : int, optional
         Pairs (None means 1024), or nodes (None means 4096), a training step.
     hidden_dim : int, optional
-        Width of the model. None means 48 for "relational", 512 for the others.
+        Width of the model. None means 64 for "relational", 512 for the others.
     device : str, default="auto"
         A torch device; "auto" is CUDA if there is one, else the CPU. "relational" computes its
         relations on the CPU.

@@ -77,3 +77,32 @@ def test_contact_sheet(tmp_path, rng):
 
     image = imread(path)
     assert image[..., :3].std() > 0.05
+
+
+def test_scale_measures_each_method_in_its_own_process(tmp_path, monkeypatch, capsys):
+    from benchmarks import scale
+
+    monkeypatch.setattr(scale, "N_META", 200)
+    out = tmp_path / "scale.json"
+    argv = ["scale", "--sizes", "150", "--n-features", "8", "--n-jobs", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", [*argv, "--methods", "search", "hilander"])
+    scale.main()
+    search, hilander = json.loads(out.read_text())["rows"]
+    assert search["method"] == "search"
+    assert "pairwise_f" not in search
+    assert hilander["n_samples"] == 150
+    assert 0 < hilander["pairwise_f"] <= 1
+    assert set(hilander["stages"]) == set(scale.STAGES)
+    assert sum(hilander["stages"].values()) <= hilander["cpu_seconds"]
+    assert "150 rows" in capsys.readouterr().out
+
+
+def test_scale_reports_what_failed(monkeypatch, tmp_path):
+    from benchmarks import scale
+
+    monkeypatch.setattr(sys, "argv", ["scale"])
+    plain = dict(n_features=8, mean_size=20.0, n_jobs=1, model=str(tmp_path / "none"))
+    args = scale.argparse.Namespace(limit=300.0, **plain)
+    row = scale.run_worker(args, "hilander", 50)
+    assert "FileNotFoundError" in row["failed"]
+    assert "FileNotFoundError" in scale.describe(row)

@@ -70,7 +70,7 @@ ROOMS = {
     "_row_judge": {"_neighbors", "_pairs", "_perceptron"},
     "_model": {
         "_architectures", "_cluster_rounds", "_clustering", "_constraints", "_embeddings",
-        "_growth", "_joining", "_lander", "_linkage_model", "_neighborhood", "_pairs",
+        "_growth", "_joining", "_lander", "_neighborhood", "_pairs",
         "_perceptron", "_relational", "_relational_training", "_row_judge", "_scoring",
         "_training", "_types", "metrics",
     },
