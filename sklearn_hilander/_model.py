@@ -92,14 +92,16 @@ class Model:
     ) -> Candidates:
         """Parts of known clusters that new rows may join, each row judged by itself."""
         if self.row_judge is not None and known.graph_indices.shape[1] > 0:
-            rows = Known(
-                known.embeddings.features,
-                known.graph_indices,
-                known.graph_similarities,
-                known.row_parts,
-            )
+            if "row_judge" not in known.views:
+                known.views["row_judge"] = Known(
+                    known.embeddings.features,
+                    known.graph_indices,
+                    known.graph_similarities,
+                    known.row_parts,
+                    settings.metric,
+                )
             pairs = row_relations(
-                features, rows, settings.n_neighbors, settings.metric, settings.device
+                features, known.views["row_judge"], settings.n_neighbors, settings.device
             )
             return Candidates(pairs.row, pairs.part, self.row_judge(pairs), pairs.neighbor)
         return score_neighborhoods(features, known, self.join_scorer(), settings)

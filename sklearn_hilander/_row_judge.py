@@ -7,6 +7,7 @@ that these are in: what it costs is the search, and then a constant a row.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,12 +34,19 @@ class Known:
     indices, similarities : ndarray of shape (n_known, n_neighbors)
     part : ndarray of shape (n_known,), int64
         Cluster of each row, from 0.
+    metric : {"cosine", "euclidean"}
     """
 
     features: np.ndarray
     indices: np.ndarray
     similarities: np.ndarray
     part: np.ndarray
+    metric: str
+
+    @cached_property
+    def clusters(self) -> _Clusters:
+        """What is known of whole clusters; the one thing that takes all known rows."""
+        return _Clusters(self)
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class RowJudge:
 
 
 def row_relations(
-    features: np.ndarray, known: Known, n_neighbors: int, metric: str, device: torch.device
+    features: np.ndarray, known: Known, n_neighbors: int, device: torch.device
 ) -> RowPairs:
     """Relations of new rows to the clusters of their known neighbours.
 
@@ -87,7 +95,6 @@ def row_relations(
     features : ndarray of shape (n_new, n_features), float32
     known : Known
     n_neighbors : int
-    metric : {"cosine", "euclidean"}
     device : torch.device
         Of the search.
 
@@ -95,17 +102,14 @@ def row_relations(
     -------
     RowPairs
     """
-    clusters = _Clusters(known, metric)
     fitted = torch.from_numpy(known.features).to(device)
     parts = []
     for start in range(0, len(features), _CHUNK_ROWS):
         rows = features[start : start + _CHUNK_ROWS]
         found = query_neighbors(
-            torch.from_numpy(rows).to(device), fitted, n_neighbors, metric=metric
+            torch.from_numpy(rows).to(device), fitted, n_neighbors, metric=known.metric
         )
-        pairs = _relate(
-            rows, known, clusters, found.indices.cpu().numpy(), found.similarities.cpu().numpy()
-        )
+        pairs = _relate(rows, known, found.indices.cpu().numpy(), found.similarities.cpu().numpy())
         parts.append((pairs.row + start, pairs.part, pairs.neighbor, pairs.relations))
     return RowPairs(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
@@ -151,10 +155,8 @@ def train_row_judge(
         graph = build_neighbor_graph(torch.from_numpy(features[at]), n_neighbors, **search)
         indices, similarities = graph.indices.numpy(), graph.similarities.numpy()
         part = _broken_up(y[at], indices, random)
-        known = Known(features[at], indices, similarities, part)
-        pairs = row_relations(
-            features[new], known, n_neighbors, search["metric"], torch.device("cpu")
-        )
+        known = Known(features[at], indices, similarities, part, search["metric"])
+        pairs = row_relations(features[new], known, n_neighbors, torch.device("cpu"))
         lessons.append(pairs.relations)
         rows.append(pairs.row + 2 * _MAX_NEW * len(rows))
         targets.append(_share_of_class(part, y[at], pairs.part, y[new][pairs.row]))
@@ -188,8 +190,8 @@ def _best_threshold(p: np.ndarray, goal: np.ndarray, row: np.ndarray) -> float:
 class _Clusters:
     """What is known of whole clusters."""
 
-    def __init__(self, known: Known, metric: str) -> None:
-        self.metric = metric
+    def __init__(self, known: Known) -> None:
+        self.metric = known.metric
         self.n = int(known.part.max()) + 1
         self.sizes = np.bincount(known.part, minlength=self.n).astype(np.float32)
         squares = np.einsum("nd,nd->n", known.features, known.features, dtype=np.float64)
@@ -218,10 +220,11 @@ class _Clusters:
 def _relate(
     rows: np.ndarray,
     known: Known,
-    clusters: _Clusters,
     indices: np.ndarray,
     similarities: np.ndarray,
 ) -> RowPairs:
+    """Relations of some new rows with these known neighbours."""
+    clusters = known.clusters
     m, k = indices.shape
     label = known.part[indices]
     keys = (np.arange(m)[:, None] * clusters.n + label).reshape(-1)
