@@ -20,7 +20,8 @@ from sklearn_hilander._neighborhood import score_neighborhoods
 from sklearn_hilander._pairs import logit, sigmoid
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder, train_relational
-from sklearn_hilander._row_judge import Known, RowJudge, row_relations, train_row_judge
+from sklearn_hilander._row_judge import Known, RowJudge, row_relations
+from sklearn_hilander._row_training import train_row_judge
 from sklearn_hilander._scoring import LanderScorer, LocalScalingScorer
 from sklearn_hilander._training import build_training_levels, train_lander
 from sklearn_hilander._types import Growth, Merges, NeighborGraph, concatenate_merges

@@ -64,16 +64,19 @@ ROOMS = {
         "_merge_tree", "_review", "_types",
     },
     "_row_judge": {"_neighbors", "_pairs", "_perceptron"},
+    "_row_training": {"_neighbors", "_pairs", "_perceptron", "_row_judge"},
     "_model": {
         "_architectures", "_cluster_rounds", "_clustering", "_constraints", "_embeddings",
         "_growth", "_joining", "_lander", "_neighborhood", "_pairs", "_perceptron", "_relational",
-        "_row_judge", "_scoring", "_training", "_types", "metrics",
+        "_row_judge", "_row_training", "_scoring", "_training", "_types", "metrics",
     },
     "_inspection": {"_clustering", "_device", "_merge_tree", "_types", "_views"},
+    "_new_rows": {
+        "_device", "_joining", "_row_constraints", "_state", "_streaming", "_types",
+    },
     "_estimator": {
         "_architectures", "_callbacks", "_clustering", "_device", "_documentation", "_growth",
-        "_inspection", "_joining", "_model", "_row_constraints", "_state", "_streaming", "_types",
-        "metrics",
+        "_inspection", "_model", "_new_rows", "_row_constraints", "_state", "_types", "metrics",
     },
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},
