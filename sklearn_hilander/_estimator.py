@@ -19,17 +19,21 @@ from sklearn_hilander._device import resolve_device, thread_limit
 from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._inspection import InspectionMixin
-from sklearn_hilander._joining import assign_rows
 from sklearn_hilander._model import Model, ModelSettings, meta_train
+from sklearn_hilander._new_rows import NewRowsMixin
 from sklearn_hilander._row_constraints import check_constraints
 from sklearn_hilander._state import unchanged_on_failure
-from sklearn_hilander._streaming import keep_rows
 from sklearn_hilander._types import FLOAT_TYPES
 from sklearn_hilander.metrics import pairwise_f_score
 
 
 class HiLanderClustering(
-    CallbackSupportMixin, DocumentationLinkMixin, InspectionMixin, ClusterMixin, BaseEstimator
+    CallbackSupportMixin,
+    DocumentationLinkMixin,
+    InspectionMixin,
+    NewRowsMixin,
+    ClusterMixin,
+    BaseEstimator,
 ):
     """Cluster with a model that learned from other classes how to cluster (Hi-LANDER).
 
@@ -103,11 +107,11 @@ class HiLanderClustering(
         Strength of each row's membership, in [0, 1].
     outlier_scores_ : ndarray of shape (n_samples,), float64
         How little each row is linked to any other, in [0, 1].
-    exemplar_indices_ : ndarray of shape (n_clusters_,), int64
+    exemplar_indices_ : ndarray of shape (`n_clusters_`,), int64
         Row of the peak of each cluster.
-    cluster_centers_ : ndarray of shape (n_clusters_, n_features), float64
+    cluster_centers_ : ndarray of shape (`n_clusters_`, n_features), float64
         Mean of each cluster's rows; for "cosine", of the rows at unit length.
-    cluster_sizes_ : ndarray of shape (n_clusters_,), int64
+    cluster_sizes_ : ndarray of shape (`n_clusters_`,), int64
         Number of rows in each cluster.
     linkage_threshold_ : float
         The threshold that was used.
@@ -279,70 +283,6 @@ class HiLanderClustering(
         """
         return self.fit(X, y, must_link=must_link, cannot_link=cannot_link, groups=groups).labels_
 
-    def predict(self, X, *, must_link=None, cannot_link=None, groups=None):
-        """Join rows to the known clusters, or open new ones. Changes nothing.
-
-        An exact copy of a known row gets its label. A row that the model links to a known cluster
-        joins it. All other rows are clustered among themselves and get the labels
-        ``n_clusters_``, ``n_clusters_ + 1``, ...; known clusters never merge.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        must_link, cannot_link : array-like of shape (n_pairs, 2), optional
-            Pairs of rows of this `X`.
-        groups : array-like of shape (n_samples,), optional
-            A row joins no cluster that has a known row of its group.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,), int64
-
-        Raises
-        ------
-        ValueError
-            Also for constraints that known clusters contradict.
-        """
-        check_is_fitted(self)
-        return self._assign(X, must_link, cannot_link, groups)[1].labels
-
-    def partial_fit(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
-        """Do what ``predict`` does, and keep the rows: known rows never change their cluster.
-
-        `labels_` then covers all rows seen since ``fit``, the new ones last; so do the other
-        attributes. With `min_cluster_size` above 1, rows labelled -1 get the next free label once
-        their cluster is large enough. Before any ``fit`` this is ``fit``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,), optional
-            Ignored, unless this is ``fit``.
-        must_link, cannot_link, groups
-            As in ``predict``.
-
-        Returns
-        -------
-        self
-            Unchanged if this raises.
-        """
-        if not hasattr(self, "labels_"):
-            return self.fit(X, y, must_link=must_link, cannot_link=cannot_link, groups=groups)
-        with unchanged_on_failure(self), thread_limit(self.n_jobs) as n_threads:
-            constraints, assignment = self._assign(X, must_link, cannot_link, groups)
-            known, model = self._known, self._model
-            self._keep(
-                keep_rows(
-                    known,
-                    assignment,
-                    model.judged(known.growth),
-                    model.join_threshold(known.linkage_threshold),
-                    self._cluster_settings(n_threads, model),
-                    constraints,
-                )
-            )
-        return self
-
     def score(self, X, y):
         """Pairwise F of clustering `X` afresh with the model at hand. Changes nothing.
 
@@ -372,17 +312,6 @@ class HiLanderClustering(
         # A meta-trained model is a parameter like bundled weights: cloning must not empty it.
         clone.pretrained = self.pretrained
         return clone
-
-    def _assign(self, X, must_link, cannot_link, groups):
-        """Constraints and assignment of new rows."""
-        X = validate_data(self, X, dtype=FLOAT_TYPES, reset=False)
-        constraints = check_constraints(len(X), must_link, cannot_link, groups)
-        with thread_limit(self.n_jobs) as n_threads:
-            settings = replace(
-                self._cluster_settings(n_threads, self._model),
-                linkage_threshold=self._known.linkage_threshold,
-            )
-            return constraints, assign_rows(X, self._known, self._model, settings, constraints)
 
     def _keep(self, known: KnownClusters) -> None:
         """Take clusters as the fitted ones."""

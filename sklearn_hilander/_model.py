@@ -21,7 +21,8 @@ from sklearn_hilander._pairs import logit, sigmoid
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder
 from sklearn_hilander._relational_training import labelled_graphs, train_relational
-from sklearn_hilander._row_judge import Known, RowJudge, row_relations, train_row_judge
+from sklearn_hilander._row_judge import Known, RowJudge, row_relations
+from sklearn_hilander._row_training import train_row_judge
 from sklearn_hilander._scoring import LanderScorer, LocalScalingScorer
 from sklearn_hilander._training import build_training_levels, train_lander
 from sklearn_hilander._types import Growth, Merges, NeighborGraph, concatenate_merges
@@ -93,14 +94,16 @@ class Model:
     ) -> Candidates:
         """Parts of known clusters that new rows may join, each row judged by itself."""
         if self.row_judge is not None and known.graph_indices.shape[1] > 0:
-            rows = Known(
-                known.embeddings.features,
-                known.graph_indices,
-                known.graph_similarities,
-                known.row_parts,
-            )
+            if "row_judge" not in known.views:
+                known.views["row_judge"] = Known(
+                    known.embeddings.features,
+                    known.graph_indices,
+                    known.graph_similarities,
+                    known.row_parts,
+                    settings.metric,
+                )
             pairs = row_relations(
-                features, rows, settings.n_neighbors, settings.metric, settings.device
+                features, known.views["row_judge"], settings.n_neighbors, settings.device
             )
             return Candidates(pairs.row, pairs.part, self.row_judge(pairs), pairs.neighbor)
         return score_neighborhoods(features, known, self.join_scorer(), settings)

@@ -2,13 +2,15 @@
 
 import json
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from conftest import make_clusters
 
-from benchmarks import run
+from benchmarks import run, stream
 from benchmarks.peers import PEERS, figures
+from sklearn_hilander import HiLanderClustering
 
 
 @pytest.fixture
@@ -106,3 +108,25 @@ def test_scale_reports_what_failed(monkeypatch, tmp_path):
     row = scale.run_worker(args, "hilander", 50)
     assert "FileNotFoundError" in row["failed"]
     assert "FileNotFoundError" in scale.describe(row)
+
+
+@pytest.mark.parametrize("order", ["file", "shuffled"])
+def test_stream_compares_chunks_with_all_at_once(folder, monkeypatch, capsys, order):
+    quick = partial(HiLanderClustering, max_iter=1, batch_size=64)
+    monkeypatch.setattr(stream, "HiLanderClustering", quick)
+    out = folder / "stream.json"
+    args = ["--data", folder, "--pairs", "easy", "--chunks", "4", "--order", order, "--out", out]
+    monkeypatch.setattr(sys, "argv", ["stream", *map(str, args)])
+    stream.main()
+    (found,) = json.loads(out.read_text())["pairs"]["easy"]
+    assert [step["rows"] for step in found["chunks"]] == [20, 20, 20, 20]
+    for part in ("at_once", "streamed", "half_predicted"):
+        assert 0 < found[part]["pairwise_f"] <= 1
+    assert "in 4 chunks" in capsys.readouterr().out
+
+
+def test_stream_says_which_pairs_there_are(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stream", "--data", str(folder), "--pairs", "hard"])
+    with pytest.raises(SystemExit):
+        stream.main()
+    assert "['hard'] not in" in capsys.readouterr().err

@@ -517,3 +517,28 @@ def test_match_labels_refuses():
         match_labels([0], [-2])
     assert match_labels([], []).tolist() == []
     assert match_labels([-1, 3], [-1, -1, 0]).tolist() == [-1, -1, 4]
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3])
+@pytest.mark.parametrize("distinct", [True, False])
+def test_very_few_rows(trained, unseen, n_rows, distinct):
+    X = unseen[0][:n_rows] if distinct else np.repeat(unseen[0][:1], n_rows, axis=0)
+    clusterer = clone(trained).fit(X, must_link=[(0, n_rows - 1)])
+    assert clusterer.labels_[0] == clusterer.labels_[-1] == 0
+    assert clusterer.hierarchy_.to_linkage().shape == (n_rows - 1, 4)
+    assert clusterer.hierarchy_.to_linkage(clusters=True).shape == (clusterer.n_clusters_ - 1, 4)
+    np.testing.assert_array_equal(clusterer.hierarchy_.cut(n_clusters=1), np.zeros(n_rows))
+    assert len(clusterer.probabilities_) == len(clusterer.outlier_scores_) == n_rows
+    assert len(clusterer.merge_candidates()) <= 1
+    assert len(clusterer.split_candidates()) <= 1
+    np.testing.assert_allclose(clusterer.soft_membership().sum(axis=1), 1)
+    np.testing.assert_array_equal(clusterer.predict(X), clusterer.labels_)
+    clusterer.predict(unseen[0][5:8])
+    clusterer.relabel(linkage_threshold=0.01).relabel(min_cluster_size=9)
+    assert clusterer.n_clusters_ == 0
+    assert clusterer.cluster_centers_.shape == (0, 24)
+    assert clusterer.soft_membership().shape == (n_rows, 0)
+    assert len(clusterer.exemplar_indices_) == len(clusterer.merge_candidates()) == 0
+    assert clusterer.hierarchy_.to_linkage(clusters=True).shape == (0, 4)
+    clusterer.partial_fit(unseen[0][:20])
+    assert len(clusterer.labels_) == n_rows + 20

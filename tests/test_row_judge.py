@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron import PerceptronSettings
-from sklearn_hilander._row_judge import (
-    Known,
+from sklearn_hilander._row_judge import Known, _lead, row_relations
+from sklearn_hilander._row_training import (
     _best_threshold,
     _broken_up,
-    _lead,
     _share_of_class,
-    row_relations,
     train_row_judge,
 )
 from sklearn_hilander.datasets import make_identities
@@ -26,7 +24,7 @@ seeds = st.integers(0, 10**6)
 
 def known_of(features, part, n_neighbors=8, metric="cosine"):
     graph = build_neighbor_graph(torch.from_numpy(features), n_neighbors, metric=metric)
-    return Known(features, graph.indices.numpy(), graph.similarities.numpy(), part)
+    return Known(features, graph.indices.numpy(), graph.similarities.numpy(), part, metric)
 
 
 def random_rows(rng, n, d):
@@ -45,13 +43,13 @@ def test_relations_are_finite_and_of_each_row_alone(seed, n, m, metric):
     part = np.unique(rng.integers(0, n, n), return_inverse=True)[1]
     known = known_of(random_rows(rng, n, 4), part, metric=metric)
     new = random_rows(rng, m, 4)
-    pairs = row_relations(new, known, 8, metric, CPU)
+    pairs = row_relations(new, known, 8, CPU)
     assert np.isfinite(pairs.relations).all()
     np.testing.assert_array_equal(np.unique(pairs.row), np.arange(m))
     assert len(np.unique(np.stack([pairs.row, pairs.part]), axis=1).T) == len(pairs.row)
     np.testing.assert_array_equal(part[pairs.neighbor], pairs.part)
     for row in range(m):
-        alone = row_relations(new[[row]], known, 8, metric, CPU)
+        alone = row_relations(new[[row]], known, 8, CPU)
         at = pairs.row == row
         np.testing.assert_array_equal(alone.part, pairs.part[at])
         np.testing.assert_allclose(alone.relations, pairs.relations[at], rtol=1e-4, atol=1e-4)
@@ -62,8 +60,8 @@ def test_the_numbers_of_clusters_do_not_matter(rng):
     part, new = rng.integers(0, 6, 40), random_rows(rng, 7, 5)
     part[:6] = np.arange(6)
     renumbered = rng.permutation(6)
-    one = row_relations(new, known_of(features, part), 8, "cosine", CPU)
-    other = row_relations(new, known_of(features, renumbered[part]), 8, "cosine", CPU)
+    one = row_relations(new, known_of(features, part), 8, CPU)
+    other = row_relations(new, known_of(features, renumbered[part]), 8, CPU)
     order = np.lexsort((renumbered[one.part], one.row))
     np.testing.assert_array_equal(renumbered[one.part][order], other.part)
     np.testing.assert_allclose(one.relations[order], other.relations, rtol=1e-5, atol=1e-5)
@@ -123,7 +121,7 @@ def test_it_learns_to_join_and_to_leave_alone():
     homeless = y < 10
     fitted = ~homeless & (np.arange(600) % 2 == 0)
     part = np.unique(y[fitted], return_inverse=True)[1]
-    pairs = row_relations(X[~fitted], known_of(X[fitted], part, 20), 20, "cosine", CPU)
+    pairs = row_relations(X[~fitted], known_of(X[fitted], part, 20), 20, CPU)
     p = judge(pairs)
     class_of = np.unique(y[fitted])
     right = class_of[pairs.part] == y[~fitted][pairs.row]

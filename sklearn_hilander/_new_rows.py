@@ -1,0 +1,93 @@
+"""New rows for a fitted clusterer: ``predict`` and ``partial_fit``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_hilander._device import thread_limit
+from sklearn_hilander._joining import assign_rows
+from sklearn_hilander._row_constraints import check_constraints
+from sklearn_hilander._state import unchanged_on_failure
+from sklearn_hilander._streaming import keep_rows
+from sklearn_hilander._types import FLOAT_TYPES
+
+
+class NewRowsMixin:
+    """New rows join known clusters or open new ones."""
+
+    def predict(self, X, *, must_link=None, cannot_link=None, groups=None):
+        """Join rows to the known clusters, or open new ones. Changes nothing.
+
+        An exact copy of a known row gets its label. A row that the model links to a known cluster
+        joins it. All other rows are clustered among themselves and get the labels
+        ``n_clusters_``, ``n_clusters_ + 1``, ...; known clusters never merge.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        must_link, cannot_link : array-like of shape (n_pairs, 2), optional
+            Pairs of rows of this `X`.
+        groups : array-like of shape (n_samples,), optional
+            A row joins no cluster that has a known row of its group.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int64
+
+        Raises
+        ------
+        ValueError
+            Also for constraints that known clusters contradict.
+        """
+        check_is_fitted(self)
+        return self._assign(X, must_link, cannot_link, groups)[1].labels
+
+    def partial_fit(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
+        """Do what ``predict`` does, and keep the rows: known rows never change their cluster.
+
+        `labels_` then covers all rows seen since ``fit``, the new ones last; so do the other
+        attributes. With `min_cluster_size` above 1, rows labelled -1 get the next free label once
+        their cluster is large enough. Before any ``fit`` this is ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), optional
+            Ignored, unless this is ``fit``.
+        must_link, cannot_link, groups
+            As in ``predict``.
+
+        Returns
+        -------
+        self
+            Unchanged if this raises.
+        """
+        if not hasattr(self, "labels_"):
+            return self.fit(X, y, must_link=must_link, cannot_link=cannot_link, groups=groups)
+        with unchanged_on_failure(self), thread_limit(self.n_jobs) as n_threads:
+            constraints, assignment = self._assign(X, must_link, cannot_link, groups)
+            known, model = self._known, self._model
+            self._keep(
+                keep_rows(
+                    known,
+                    assignment,
+                    model.judged(known.growth),
+                    model.join_threshold(known.linkage_threshold),
+                    self._cluster_settings(n_threads, model),
+                    constraints,
+                )
+            )
+        return self
+
+    def _assign(self, X, must_link, cannot_link, groups):
+        """Constraints and assignment of new rows."""
+        X = validate_data(self, X, dtype=FLOAT_TYPES, reset=False)
+        constraints = check_constraints(len(X), must_link, cannot_link, groups)
+        with thread_limit(self.n_jobs) as n_threads:
+            settings = replace(
+                self._cluster_settings(n_threads, self._model),
+                linkage_threshold=self._known.linkage_threshold,
+            )
+            return constraints, assign_rows(X, self._known, self._model, settings, constraints)
