@@ -130,3 +130,27 @@ def test_stream_says_which_pairs_there_are(folder, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         stream.main()
     assert "['hard'] not in" in capsys.readouterr().err
+
+
+def test_accuracy_prints_one_table(folder, monkeypatch, capsys):
+    from benchmarks import accuracy
+
+    out = folder / "accuracy.json"
+    args = ["--data", folder, "--methods", "HDBSCAN", "average", "--seeds", 0, "--out", out]
+    monkeypatch.setattr(sys, "argv", ["accuracy", *map(str, args)])
+    accuracy.main()
+    found = json.loads(out.read_text())["pairs"]["easy"]
+    assert set(found) == {"HDBSCAN", "average linkage"}
+    assert found["average linkage"][0]["pairwise_f"] > 0.9
+    assert "| average linkage (cut) | " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["Infomap", "Infomap, k = 10", "EVoC"])
+def test_more_peers_find_easy_clusters(rng, name):
+    from benchmarks.more_peers import MORE_PEERS, PACKAGE_OF
+
+    pytest.importorskip(PACKAGE_OF[name], reason="this peer needs a package of the bench extra")
+    peer = next(peer for peer in MORE_PEERS if peer.name == name)
+    X_meta, y_meta = make_clusters(rng, n_clusters=10, size=12)
+    X, y = make_clusters(rng, n_clusters=10, size=12)
+    assert figures(y, peer.fit(X_meta, y_meta)(X))["pairwise_f"] > 0.9
