@@ -2,7 +2,7 @@
 
 from sklearn_hilander._architectures import Architecture
 from sklearn_hilander._estimator import HiLanderClustering
+from sklearn_hilander._persistence import SavedFileError
+from sklearn_hilander._version import __version__
 
-__all__ = ["Architecture", "HiLanderClustering", "__version__"]
-
-__version__ = "0.1.0.dev0"
+__all__ = ["Architecture", "HiLanderClustering", "SavedFileError", "__version__"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -18,13 +19,14 @@ from sklearn_hilander._clustering import assign_rows, cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._model import Model, ModelSettings, meta_train
+from sklearn_hilander._saving import SavingMixin, pretrained_model
 from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander.metrics import pairwise_f_score
 
 _FLOATS = [np.float64, np.float32, np.float16]
 
 
-class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
+class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEstimator):
     """Cluster with a model that learned from other classes how to cluster (Hi-LANDER).
 
     ``fit(X, y)`` meta-trains on labelled rows; ``fit_predict(X)`` then clusters rows of other
@@ -59,9 +61,9 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         embeddings of any dimension. The others are the paper's network: "gcn" sees peak and
         mean features, "gat" peak features alone; "paper-gcn" and "paper-gat" also cluster just
         as the authors' scripts do (see the user guide).
-    pretrained : HiLanderClustering, optional
-        A meta-trained estimator whose model clusters when ``fit`` gets no labels. It is not
-        changed, and ``clone`` keeps it.
+    pretrained : HiLanderClustering, str or os.PathLike, optional
+        A meta-trained estimator, or the path of a file that ``save`` wrote: its model clusters when
+        ``fit`` gets no labels. An estimator is not changed, and ``clone`` keeps it.
     max_iter : int, optional
         Of meta-training. For "relational", passes over the merges that the model itself makes
         (None means 3); for the others, epochs (None means 250).
@@ -138,7 +140,7 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         "metric": [StrOptions({"cosine", "euclidean"})],
         "algorithm": [StrOptions({"auto", "brute", "hnsw"})],
         "architecture": [StrOptions(set(ARCHITECTURES)), Architecture],
-        "pretrained": [None, BaseEstimator],
+        "pretrained": [None, str, os.PathLike, BaseEstimator],
         "max_iter": [None, Interval(Integral, 1, None, closed="left")],
         "learning_rate": [None, Interval(Real, 0, None, closed="neither")],
         "batch_size": [None, Interval(Integral, 1, None, closed="left")],
@@ -231,13 +233,11 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
                 labels, hierarchy, known = cluster_rows(
                     X, model, settings, partial(self._report_level, clustering)
                 )
-            self._model, self._known = model, known
+            self._set_model(model)
+            self._known = known
             self.labels_, self.hierarchy_ = labels, hierarchy
             self.n_clusters_ = known.n_clusters
             self.linkage_threshold_ = settings.linkage_threshold
-            self.lander_ = model.network
-            self.loss_curve_ = list(model.loss_curve)
-            self.n_iter_ = len(model.loss_curve)
         return self
 
     def fit_predict(self, X, y=None):
@@ -270,7 +270,7 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         -------
         labels : ndarray of shape (n_samples,), int64
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         X = validate_data(self, X, dtype=_FLOATS, reset=False)
         with thread_limit(self.n_jobs) as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
@@ -330,7 +330,8 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         return getattr(architecture, name) if value is None else value
 
     def _cluster_settings(self, n_threads: int, model: Model) -> ClusterSettings:
-        threshold = self.linkage_threshold
+        threshold, device = self.linkage_threshold, resolve_device(self.device)
+        model.to(device)
         return ClusterSettings(
             n_neighbors=self._parameter("n_neighbors", model.architecture),
             linkage_threshold=float(model.linkage_threshold if threshold == "auto" else threshold),
@@ -339,7 +340,7 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
             metric=self.metric,
             algorithm=self.algorithm,
             n_threads=n_threads if self.random_state is None else 1,
-            device=resolve_device(self.device),
+            device=device,
             faithful=model.architecture.faithful,
         )
 
@@ -371,6 +372,8 @@ class HiLanderClustering(CallbackSupportMixin, ClusterMixin, BaseEstimator):
             return self._model
         if self.pretrained is None:
             return Model()
+        if isinstance(self.pretrained, (str, os.PathLike)):
+            return pretrained_model(self.pretrained)
         pretrained = getattr(self.pretrained, "estimator", self.pretrained)
         if not isinstance(pretrained, HiLanderClustering):
             raise ValueError(

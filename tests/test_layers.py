@@ -13,6 +13,8 @@ ROOMS = {
     "_architectures": set(),
     "_callbacks": set(),
     "_state": set(),
+    "_version": set(),
+    "_persistence": set(),
     "_reference": set(),
     "metrics": set(),
     "_ops": set(),
@@ -38,13 +40,21 @@ ROOMS = {
         "_architectures", "_embeddings", "_growth", "_lander", "_perceptron", "_relational",
         "_scoring", "_training", "_types", "metrics",
     },
+    "_model_arrays": {
+        "_architectures", "_judge", "_lander", "_linkage_model", "_model", "_perceptron",
+        "_persistence", "_relational",
+    },
+    "_cluster_arrays": {"_clustering", "_embeddings", "_persistence", "_types"},
+    "_saving": {
+        "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_version",
+    },
     "_estimator": {
-        "_architectures", "_callbacks", "_clustering", "_device", "_growth", "_model", "_state",
-        "metrics",
+        "_architectures", "_callbacks", "_clustering", "_device", "_growth", "_model", "_saving",
+        "_state", "metrics",
     },
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},
-    "__init__": {"_architectures", "_estimator"},
+    "__init__": {"_architectures", "_estimator", "_persistence", "_version"},
 }  # fmt: skip
 OUTSIDERS = {"hnswlib": "_neighbors", "torch_scatter": "_ops", "safetensors": "_persistence"}
 
