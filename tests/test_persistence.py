@@ -114,7 +114,7 @@ def test_the_model_alone(clusters, rng, tmp_path, architecture):
 
 @pytest.mark.parametrize("pretrained", ["no-such-file", Path("no-such-file"), "."])
 def test_pretrained_that_cannot_be_read(clusters, pretrained):
-    with pytest.raises(ValueError, match="pretrained=.*cannot be"):
+    with pytest.raises(ValueError, match=r"pretrained=.*cannot be"):
         HiLanderClustering(pretrained=pretrained).fit(clusters[0])
 
 
@@ -159,7 +159,7 @@ def test_not_fitted(tmp_path):
 
 def test_weights_that_are_not_finite_are_not_written(fitted, tmp_path):
     fitted.lander_.logits.bias[0] = torch.nan
-    with pytest.raises(SavedFileError, match="logits.bias"):
+    with pytest.raises(SavedFileError, match=r"logits\.bias"):
         fitted.save(tmp_path / "c")
     assert list(tmp_path.iterdir()) == []
 
@@ -281,13 +281,18 @@ def test_loading_draws_no_random_numbers_and_warns_of_nothing(saved):
 
 def test_written_in_full_before_it_replaces(fitted, saved, monkeypatch):
     calls = []
-    for name in ("fsync", "replace"):
 
-        def recorded(*args, name=name, original=getattr(os, name)):
+    def record(name):
+        original = getattr(os, name)
+
+        def recorded(*args):
             calls.append(name)
             return original(*args)
 
         monkeypatch.setattr(os, name, recorded)
+
+    record("fsync")
+    record("replace")
     fitted.save(saved)
     assert calls == ["fsync", "replace", "fsync"]
     assert list(saved.parent.iterdir()) == [saved]
@@ -398,7 +403,7 @@ def test_two_copies_in_one_process_do_not_share_memory(saved):
 
 
 def test_a_large_round_trip_of_made_up_clusters(tmp_path):
-    X, y = make_clusters(np.random.default_rng(1), n_clusters=40, size=50, n_features=3)
+    X, _ = make_clusters(np.random.default_rng(1), n_clusters=40, size=50, n_features=3)
     clusterer = HiLanderClustering(3, min_cluster_size=3).fit(X)
     clusterer.save(tmp_path / "c")
     assert_same_state(HiLanderClustering.load(tmp_path / "c"), clusterer)

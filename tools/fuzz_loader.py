@@ -4,8 +4,8 @@
 
 Two thirds of the files are forged with care: a value, a shape, a weight or a table entry is changed
 and the checksum made to fit again, so that the checks behind it are reached. The others are damaged
-bytes. Of those that still load, a share (--use) must cluster and assign a few rows, with nothing but
-a ValueError; a damaged one must be what it was. The system bounds memory and time. Linux only.
+bytes. Of those that still load, a share (--use) must cluster and assign a few rows, with nothing
+but a ValueError; a damaged one must be what it was. The system bounds memory and time. Linux only.
 Prints how many files were tried and how they ended.
 """
 
@@ -33,7 +33,8 @@ SECONDS_A_FILE = 20
 EXTRA_MEMORY = 2**30
 ODD = (
     None, True, False, -1, 0, 1, 2, 7, 2**31, 2**63 - 1, 2**64, 10**30, -0.5, 0.5, 1e308, 1e-320,
-    "", "cosine", "F64", "U64", "BOOL", "meta", "\ud800", "x" * 300, [], [0], {}, [[]], {"kind": "none"},
+    "", "cosine", "F64", "U64", "BOOL", "meta", "\ud800", "x" * 300, [], [0], {}, [[]],
+    {"kind": "none"},
 )  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
     python -m tools.make_saved_files
 
-Run it once a released version, and whenever the format changes before a release. Folders of versions
-that were released are never written again: they say what must stay readable.
+Run it once a released version, and whenever the format changes before a release. Folders of
+versions that were released are never written again: they say what must stay readable.
 """
 
 from __future__ import annotations
