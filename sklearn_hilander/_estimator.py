@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sklearn_hilander._architectures import ARCHITECTURES, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
@@ -21,9 +21,8 @@ from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._model import Model, ModelSettings, meta_train
 from sklearn_hilander._saving import SavingMixin, pretrained_model
 from sklearn_hilander._state import unchanged_on_failure
+from sklearn_hilander._validation import check_rows
 from sklearn_hilander.metrics import pairwise_f_score
-
-_FLOATS = [np.float64, np.float32, np.float16]
 
 
 class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEstimator):
@@ -212,8 +211,10 @@ class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEs
         Raises
         ------
         ValueError
-            For NaN, infinity, sparse or 1-d input, or another number of features than the model
-            was trained on.
+            For NaN and infinity, with the rows that hold them, masked or 1-d input, or another
+            number of features than the model was trained on.
+        TypeError
+            For sparse input and generators.
         """
         self._validate_params()
         with (
@@ -271,7 +272,7 @@ class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEs
         labels : ndarray of shape (n_samples,), int64
         """
         check_is_fitted(self, "labels_")
-        X = validate_data(self, X, dtype=_FLOATS, reset=False)
+        X = check_rows(self, X, reset=False)
         with thread_limit(self.n_jobs) as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
             return assign_rows(X, self._known, self._model, settings)
@@ -294,7 +295,7 @@ class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEs
             In [0, 1].
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=_FLOATS, reset=False)
+        X = check_rows(self, X, reset=False)
         with thread_limit(self.n_jobs) as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
             labels, _, _ = cluster_rows(X, self._model, settings)
@@ -309,8 +310,8 @@ class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEs
     def _check_training_input(self, X, y):
         """Validated rows, and classes from 0 or None."""
         if y is None:
-            return validate_data(self, X, dtype=_FLOATS), None
-        X, y = validate_data(self, X, y, dtype=_FLOATS)
+            return check_rows(self, X), None
+        X, y = check_rows(self, X, y)
         classes, codes = np.unique(y, return_inverse=True)
         codes = codes.astype(np.int64)
         if classes.dtype.kind in "iu" and classes[0] == -1:

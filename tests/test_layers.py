@@ -13,6 +13,7 @@ ROOMS = {
     "_architectures": set(),
     "_callbacks": set(),
     "_state": set(),
+    "_validation": set(),
     "_version": set(),
     "_persistence": set(),
     "_reference": set(),
@@ -50,7 +51,7 @@ ROOMS = {
     },
     "_estimator": {
         "_architectures", "_callbacks", "_clustering", "_device", "_growth", "_model", "_saving",
-        "_state", "metrics",
+        "_state", "_validation", "metrics",
     },
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},
