@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -76,12 +77,15 @@ class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEs
         A torch device; "auto" is CUDA if there is one, else the CPU. "relational" computes its
         relations on the CPU.
     n_jobs : int, optional
-        Threads; None leaves them to torch, -1 means all cores. An "hnsw" index is built by one
-        thread if `random_state` is given, since its graph would differ from run to run.
+        Threads; None leaves them to torch, -1 means all cores. Given a `random_state`, an "hnsw"
+        index is built by one thread, and numpy's linear algebra has one: otherwise they would
+        differ from run to run.
     memory : str or joblib.Memory, optional
         Keeps trained models, so that a search over `linkage_threshold` trains once a fold.
     random_state : int, RandomState or None, default=None
-        Seeds the weights, the batches and the held-out classes.
+        Seeds the weights, the batches and the held-out classes. An integer makes runs on the CPU
+        repeatable bit for bit, at the cost of some speed; over different numbers of threads,
+        weights are the same bits only with ``n_jobs=1``.
     verbose : int, default=0
         Print the loss of each step of training, and each level.
 
@@ -221,7 +225,7 @@ class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEs
             # The task first: what callbacks keep on the estimator is theirs to clear.
             fit_task(self, n_subtasks=1 if y is None else 2, X=X, y=y) as task,
             unchanged_on_failure(self),
-            thread_limit(self.n_jobs) as n_threads,
+            self._threads() as n_threads,
         ):
             X, y = self._check_training_input(X, y)
             if y is None:
@@ -273,7 +277,7 @@ class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEs
         """
         check_is_fitted(self, "labels_")
         X = check_rows(self, X, reset=False)
-        with thread_limit(self.n_jobs) as n_threads:
+        with self._threads() as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
             return assign_rows(X, self._known, self._model, settings)
 
@@ -296,7 +300,7 @@ class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEs
         """
         check_is_fitted(self)
         X = check_rows(self, X, reset=False)
-        with thread_limit(self.n_jobs) as n_threads:
+        with self._threads() as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
             labels, _, _ = cluster_rows(X, self._model, settings)
         return pairwise_f_score(y, labels)
@@ -319,6 +323,10 @@ class HiLanderClustering(SavingMixin, CallbackSupportMixin, ClusterMixin, BaseEs
             codes[alone] = len(classes) + np.arange(len(alone))
             codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
         return X, codes
+
+    def _threads(self) -> AbstractContextManager[int]:
+        repeatable = self.random_state is not None and resolve_device(self.device).type == "cpu"
+        return thread_limit(self.n_jobs, repeatable=repeatable)
 
     def _architecture(self) -> Architecture:
         if isinstance(self.architecture, Architecture):
