@@ -14,6 +14,9 @@ ROOMS = {
     "_callbacks": set(),
     "_state": set(),
     "_documentation": set(),
+    "_validation": set(),
+    "_version": set(),
+    "_persistence": set(),
     "_reference": set(),
     "metrics": set(),
     "_ops": set(),
@@ -74,11 +77,21 @@ ROOMS = {
         "_perceptron", "_relational", "_relational_training", "_row_judge", "_scoring",
         "_training", "_types", "metrics",
     },
-    "_inspection": {"_clustering", "_device", "_merge_tree", "_types", "_views"},
+    "_inspection": {
+        "_clustering", "_device", "_merge_tree", "_types", "_validation", "_views",
+    },
+    "_model_arrays": {
+        "_architectures", "_judge", "_lander", "_linkage_model", "_model", "_perceptron",
+        "_persistence", "_relational",
+    },
+    "_cluster_arrays": {"_clustering", "_embeddings", "_persistence", "_types"},
+    "_saving": {
+        "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_version",
+    },
     "_estimator": {
         "_architectures", "_callbacks", "_clustering", "_device", "_documentation", "_growth",
-        "_inspection", "_joining", "_model", "_row_constraints", "_state", "_streaming", "_types",
-        "metrics",
+        "_inspection", "_joining", "_model", "_row_constraints", "_saving", "_state", "_streaming",
+        "_validation", "metrics",
     },
     "_members": set(),
     "_samples": set(),
@@ -91,7 +104,9 @@ ROOMS = {
     "__main__": {"_cli"},
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},
-    "__init__": {"_architectures", "_corrections", "_estimator", "_merge_tree"},
+    "__init__": {
+        "_architectures", "_corrections", "_estimator", "_merge_tree", "_persistence", "_version",
+    },
 }  # fmt: skip
 OUTSIDERS = {"hnswlib": "_neighbors", "torch_scatter": "_ops", "safetensors": "_persistence"}
 
