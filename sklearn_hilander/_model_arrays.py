@@ -1,13 +1,14 @@
 """A model as a description in JSON types and named arrays, and back.
 
 What the arrays must be follows from the description alone, so a file can be checked before it is
-read. The networks are described by their layers; only the kinds named here are ever built.
+read. Networks are described by their kind and widths; only the kinds named here are ever built.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, fields
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from sklearn_hilander._judge import cluster_relations, single_samples
 from sklearn_hilander._lander import GATLayer, Lander
 from sklearn_hilander._linkage_model import LinkageModel, run_stages
 from sklearn_hilander._model import Model
-from sklearn_hilander._perceptron import Perceptron
+from sklearn_hilander._perceptron import Perceptrons
 from sklearn_hilander._persistence import (
     ArraySpec,
     SavedFileError,
@@ -28,13 +29,16 @@ from sklearn_hilander._persistence import (
     check_list,
 )
 from sklearn_hilander._relational import RelationalModel, graph_builder
+from sklearn_hilander._row_judge import Known, RowJudge, row_relations
 
-# To be raised when the relations of pairs or clusters change their meaning but not their number:
-# weights trained on the old ones would then load and mislead.
+# To be raised when the relations of pairs, clusters or rows change their meaning but not their
+# number: weights trained on the old ones would then load and mislead.
 RELATIONS_VERSION = 1
 MAX_WIDTH = 2**24
 MAX_NETWORKS = 1_000
 _ENCODERS = ("relational", "gcn", "gat", "none")
+# Layers of `Perceptrons`.
+_N_LAYERS = 3
 
 
 def describe_model(model: Model) -> dict:
@@ -44,6 +48,12 @@ def describe_model(model: Model) -> dict:
         "linkage_threshold": model.linkage_threshold,
         "loss_curve": list(model.loss_curve),
         "network": _describe_network(model.network),
+        "row_judge": None
+        if model.row_judge is None
+        else {
+            "threshold": float(model.row_judge.threshold),
+            "network": _describe_perceptrons(model.row_judge.network),
+        },
     }
 
 
@@ -52,14 +62,17 @@ def model_arrays(model: Model) -> dict[str, np.ndarray]:
     network = model.network
     if isinstance(network, Lander):
         return {f"model/{name}": _to_numpy(value) for name, value in network.state_dict().items()}
-    arrays = {}
+    named: dict[str, Perceptrons] = {}
     if isinstance(network, RelationalModel):
-        for name, perceptron in _named_perceptrons(network):
-            arrays[f"{name}/mean"] = _to_numpy(perceptron.mean)
-            arrays[f"{name}/scale"] = _to_numpy(perceptron.scale)
-            for key, value in perceptron.layers.state_dict().items():
-                arrays[f"{name}/layers.{key}"] = _to_numpy(value)
-    return arrays
+        named |= {f"model/stages/{at}": stage for at, stage in enumerate(network.linkage.stages)}
+        named["model/judges"] = network.judges
+    if model.row_judge is not None:
+        named["model/row_judge"] = model.row_judge.network
+    return {
+        f"{name}/{part}": _to_numpy(value)
+        for name, perceptrons in named.items()
+        for part, value in _parts(perceptrons).items()
+    }
 
 
 def plan_model(description: object) -> dict[str, ArraySpec]:
@@ -70,7 +83,7 @@ def plan_model(description: object) -> dict[str, ArraySpec]:
     SavedFileError
         If the description is not one of `describe_model`.
     """
-    keys = {"architecture", "linkage_threshold", "loss_curve", "network"}
+    keys = {"architecture", "linkage_threshold", "loss_curve", "network", "row_judge"}
     description = check_keys(description, keys, "the model")
     check_architecture(description["architecture"])
     check_float(description["linkage_threshold"], "the model's linkage_threshold", 0, 1)
@@ -78,14 +91,16 @@ def plan_model(description: object) -> dict[str, ArraySpec]:
         check_float(loss, "a loss")
     network = description["network"]
     kind = network.get("kind") if isinstance(network, dict) else None
+    if kind == "relational":
+        return _plan_relational(network) | _plan_row_judge(description["row_judge"])
+    if description["row_judge"] is not None:
+        raise SavedFileError("it has a judge of rows without a relational model.")
     if kind == "none":
         check_keys(network, {"kind"}, "the network")
         return {}
     if kind == "lander":
         weights = _empty_lander(network).state_dict()
         return {f"model/{name}": ArraySpec(tuple(t.shape)) for name, t in weights.items()}
-    if kind == "relational":
-        return _plan_relational(network)
     raise SavedFileError("its network is of a kind that is not known.")
 
 
@@ -98,22 +113,22 @@ def build_model(description: dict, arrays: dict[str, np.ndarray]) -> Model:
         _assign(built, {name: arrays[f"model/{name}"] for name in built.state_dict()})
     elif network["kind"] == "relational":
         stages = tuple(
-            tuple(
-                _build_perceptron(layers, f"model/stages/{number}/{fold}", arrays)
-                for fold, layers in enumerate(stage)
-            )
-            for number, stage in enumerate(network["stages"])
+            _build_perceptrons(f"model/stages/{at}", arrays) for at in range(len(network["stages"]))
         )
-        judges = tuple(
-            _build_perceptron(layers, f"model/judges/{fold}", arrays)
-            for fold, layers in enumerate(network["judges"])
-        )
+        judges = _build_perceptrons("model/judges", arrays)
         built = RelationalModel(LinkageModel(stages), judges)
+    row_judge = None
+    if description["row_judge"] is not None:
+        row_judge = RowJudge(
+            _build_perceptrons("model/row_judge", arrays),
+            float(description["row_judge"]["threshold"]),
+        )
     return Model(
         check_architecture(description["architecture"]),
         built,
         float(description["linkage_threshold"]),
         tuple(float(loss) for loss in description["loss_curve"]),
+        row_judge,
     )
 
 
@@ -149,10 +164,8 @@ def _describe_network(network: Lander | RelationalModel | None) -> dict:
     return {
         "kind": "relational",
         "relations": RELATIONS_VERSION,
-        "stages": [
-            [_describe_layers(net.layers) for net in stage] for stage in network.linkage.stages
-        ],
-        "judges": [_describe_layers(net.layers) for net in network.judges],
+        "stages": [_describe_perceptrons(stage) for stage in network.linkage.stages],
+        "judges": _describe_perceptrons(network.judges),
     }
 
 
@@ -175,105 +188,110 @@ def _empty_lander(description: dict) -> Lander:
 def _plan_relational(description: dict) -> dict[str, ArraySpec]:
     given = check_keys(description, {"kind", "relations", "stages", "judges"}, "the network")
     version = check_int(given["relations"], "the version of the relations")
-    stage_widths, judge_width = _relation_widths()
-    stages = [check_list(s, "a stage") for s in check_list(given["stages"], "the stages")]
-    judges = check_list(given["judges"], "the judges")
-    if version != RELATIONS_VERSION or len(stages) != len(stage_widths):
+    stages = check_list(given["stages"], "the stages")
+    widths = _relation_widths()
+    if version != RELATIONS_VERSION or len(stages) != len(widths.stages):
         raise SavedFileError(
             f"its model was trained on relations of version {version}, and this version of "
             f"sklearn_hilander computes {RELATIONS_VERSION}: train anew, or use the version that "
             "wrote it."
         )
-    if not all([*stages, judges]) or sum(map(len, [*stages, judges])) > MAX_NETWORKS:
-        raise SavedFileError("its model lacks networks, or has too many.")
-    plan: dict[str, ArraySpec] = {}
-    for number, (stage, width) in enumerate(zip(stages, stage_widths, strict=True)):
-        for fold, layers in enumerate(stage):
-            plan |= _plan_perceptron(layers, f"model/stages/{number}/{fold}", width)
-    for fold, layers in enumerate(judges):
-        plan |= _plan_perceptron(layers, f"model/judges/{fold}", judge_width)
+    plan = _plan_perceptrons(given["judges"], "model/judges", widths.judge)
+    for at, (stage, width) in enumerate(zip(stages, widths.stages, strict=True)):
+        plan |= _plan_perceptrons(stage, f"model/stages/{at}", width)
     return plan
+
+
+def _plan_row_judge(description: object) -> dict[str, ArraySpec]:
+    if description is None:
+        return {}
+    given = check_keys(description, {"threshold", "network"}, "the judge of rows")
+    check_float(given["threshold"], "the threshold of the judge of rows", 0, 1)
+    plan = _plan_perceptrons(given["network"], "model/row_judge", _relation_widths().row_judge)
+    if given["network"]["n_networks"] != 1:
+        raise SavedFileError("the judge of rows is not one network.")
+    return plan
+
+
+class _RelationWidths(NamedTuple):
+    """Number of relations that each kind of network sees."""
+
+    stages: tuple[int, ...]
+    judge: int
+    row_judge: int
 
 
 @cache
-def _relation_widths() -> tuple[tuple[int, ...], int]:
-    """Number of relations that each stage and the judge see, found by running them on a few rows.
-
-    Returns
-    -------
-    stages : tuple of int
-    judge : int
-    """
+def _relation_widths() -> _RelationWidths:
+    """Count the relations, by computing them for a few rows."""
     rows = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    widths = {}
+    stages = {}
 
-    def stage(graph: object, features: np.ndarray, number: int) -> np.ndarray:
-        widths[number] = features.shape[1]
-        return np.zeros(len(features), dtype=np.float32)
+    def stage(graphs: list, features: list[np.ndarray], number: int) -> list[np.ndarray]:
+        stages[number] = features[0].shape[1]
+        return [np.zeros(len(of_graph), dtype=np.float32) for of_graph in features]
 
     build_graph = graph_builder(5, metric="cosine", algorithm="brute")
-    links = run_stages(build_graph(rows), build_graph, stage)
-    relations = cluster_relations(single_samples(links, np.ones(len(rows), dtype=np.float32)))
-    return tuple(widths[number] for number in sorted(widths)), relations.shape[1]
+    graph = build_graph(rows)
+    links = run_stages([graph], build_graph, stage)[0]
+    judge = cluster_relations(single_samples(links, np.ones(len(rows), dtype=np.float32)))
+    known = Known(rows, graph.indices, graph.similarities, np.arange(len(rows)))
+    pairs = row_relations(rows[:1], known, 5, "cosine", torch.device("cpu"))
+    return _RelationWidths(
+        tuple(stages[number] for number in sorted(stages)),
+        judge.shape[1],
+        pairs.relations.shape[1],
+    )
 
 
-def _named_perceptrons(network: RelationalModel) -> list[tuple[str, Perceptron]]:
-    return [
-        (f"model/stages/{number}/{fold}", perceptron)
-        for number, stage in enumerate(network.linkage.stages)
-        for fold, perceptron in enumerate(stage)
-    ] + [(f"model/judges/{fold}", perceptron) for fold, perceptron in enumerate(network.judges)]
-
-
-def _describe_layers(layers: nn.Sequential) -> list[list]:
-    out: list[list] = []
-    for layer in layers:
-        if type(layer) is nn.Linear and layer.bias is not None:
-            out.append(["linear", layer.in_features, layer.out_features])
-        elif type(layer) is nn.GELU and layer.approximate == "none":
-            out.append(["gelu"])
-        elif type(layer) is nn.Dropout:
-            out.append(["dropout", layer.p])
-        else:
-            raise SavedFileError(f"a layer of the model cannot be written: {layer}.")
+def _parts(perceptrons: Perceptrons) -> dict[str, torch.Tensor]:
+    """The tensors by name."""
+    out = {"mean": perceptrons.mean, "scale": perceptrons.scale}
+    for at in range(_N_LAYERS):
+        out[f"weights/{at}"] = perceptrons.weights[at]
+        out[f"biases/{at}"] = perceptrons.biases[at]
     return out
 
 
-def _empty_layers(description: object, width: int) -> nn.Sequential:
-    """The described layers without memory for their weights, from so many features to one."""
-    layers: list[nn.Module] = []
-    for layer in check_list(description, "the layers of a network"):
-        match layer:
-            case ["linear", from_, to] if from_ == width:
-                width = check_int(to, "the width of a layer", 1, MAX_WIDTH)
-                layers.append(nn.Linear(check_int(from_, "a width"), width, device="meta"))
-            case ["gelu"]:
-                layers.append(nn.GELU())
-            case ["dropout", p]:
-                layers.append(nn.Dropout(check_float(p, "a share of dropout", 0, 1)))
-            case _:
-                raise SavedFileError("a layer of its model is not known, or has a wrong width.")
-        if len(layers) > MAX_NETWORKS:
-            raise SavedFileError("its model has too many layers.")
-    if width != 1 or not layers or not isinstance(layers[-1], nn.Linear):
-        raise SavedFileError("a network of its model does not end in one number.")
-    return nn.Sequential(*layers)
+def _describe_perceptrons(perceptrons: Perceptrons) -> dict:
+    return {
+        "n_networks": len(perceptrons),
+        "widths": [layer.shape[2] for layer in perceptrons.weights[:-1]],
+    }
 
 
-def _plan_perceptron(description: object, name: str, width: int) -> dict[str, ArraySpec]:
-    weights = _empty_layers(description, width).state_dict()
-    plan = {f"{name}/layers.{key}": ArraySpec(tuple(t.shape)) for key, t in weights.items()}
-    plan[f"{name}/mean"] = ArraySpec((width,))
-    plan[f"{name}/scale"] = ArraySpec((width,), low=float(np.finfo(np.float32).tiny))
+def _plan_perceptrons(description: object, name: str, n_features: int) -> dict[str, ArraySpec]:
+    """Arrays of networks over so many relations that end in one number each."""
+    given = check_keys(description, {"n_networks", "widths"}, "a network")
+    n = check_int(given["n_networks"], "the number of networks", 1, MAX_NETWORKS)
+    hidden = check_list(given["widths"], "the widths of a network")
+    for width in hidden:
+        check_int(width, "the width of a layer", 1, MAX_WIDTH)
+    if len(hidden) != _N_LAYERS - 1:
+        raise SavedFileError("a network of its model has another number of layers.")
+    widths = [n_features, *hidden, 1]
+    plan = {
+        f"{name}/mean": ArraySpec((n_features,)),
+        f"{name}/scale": ArraySpec((n_features,), low=float(np.finfo(np.float32).tiny)),
+    }
+    for at in range(_N_LAYERS):
+        plan[f"{name}/weights/{at}"] = ArraySpec((n, widths[at], widths[at + 1]))
+        plan[f"{name}/biases/{at}"] = ArraySpec((n, 1, widths[at + 1]))
     return plan
 
 
-def _build_perceptron(description: list, name: str, arrays: dict[str, np.ndarray]) -> Perceptron:
-    mean, scale = arrays[f"{name}/mean"], arrays[f"{name}/scale"]
-    layers = _empty_layers(description, len(mean))
-    _assign(layers, {key: arrays[f"{name}/layers.{key}"] for key in layers.state_dict()})
-    return Perceptron(torch.tensor(mean), torch.tensor(scale), layers)
+def _build_perceptrons(name: str, arrays: dict[str, np.ndarray]) -> Perceptrons:
+    # Copied into torch's own memory, whose alignment sums may depend on.
+    def tensors(part: str) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.tensor(arrays[f"{name}/{part}/{at}"]) for at in range(_N_LAYERS))
+
+    return Perceptrons(
+        torch.tensor(arrays[f"{name}/mean"]),
+        torch.tensor(arrays[f"{name}/scale"]),
+        tensors("weights"),
+        tensors("biases"),
+    )
 
 
 def _assign(module: nn.Module, arrays: dict[str, np.ndarray]) -> None:

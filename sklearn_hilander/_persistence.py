@@ -25,7 +25,7 @@ MAX_HEADER = 8 * 2**20
 # Largest extent of one axis: no product of a few overflows.
 MAX_EXTENT = 2**40
 _KEY, _CHECKSUM = "sklearn_hilander", "sha256"
-_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64", "U64": "uint64"}
+_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64", "U64": "uint64", "U32": "uint32"}
 _LONGEST_INT = 20
 
 Plan = Callable[[dict], "dict[str, ArraySpec]"]
@@ -42,7 +42,7 @@ class ArraySpec:
     Attributes
     ----------
     shape : tuple of int
-    dtype : {"float32", "float64", "int64", "uint64"}
+    dtype : {"float32", "float64", "int64", "uint64", "uint32"}
     low, high : float or int, optional
         Least and largest value; floats must be finite in any case.
     """

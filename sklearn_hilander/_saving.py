@@ -34,7 +34,6 @@ from sklearn_hilander._persistence import (
     FORMAT_VERSION,
     ArraySpec,
     SavedFileError,
-    check_float,
     check_int,
     check_keys,
     check_list,
@@ -68,17 +67,19 @@ class SavingMixin:
         path : str or os.PathLike
             Replaced if it exists.
         clusters : bool, default=True
-            Write the fitted clusters and what ``predict`` needs, the embeddings of all distinct
-            rows among it. If False, the model and the parameters alone are written: after loading,
-            ``fit(X)`` clusters with the model, and ``predict`` wants a ``fit`` first.
+            Write the fitted clusters and all that can be asked of them; the embeddings of all
+            distinct rows are part of it. If False, the model and the parameters alone are written:
+            after loading, ``fit(X)`` clusters with the model, and ``predict`` wants a ``fit``
+            first.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             If there is nothing to write.
         SavedFileError
-            If a parameter or the model cannot be written, as a `random_state` that is not an
-            integer; the message says what to do. The old file is untouched.
+            If something cannot be written, as a `random_state` that is not an integer, or ids of
+            `groups` that are neither integers nor strings; the message says what to do. The old
+            file is untouched.
         OSError
             As the system reports it; the old file is untouched.
 
@@ -106,15 +107,14 @@ class SavingMixin:
         }
         arrays = model_arrays(state["_model"])
         if clusters:
-            hierarchy, known = state["hierarchy_"], state["_known"]
-            header["clusters"] = describe_clusters(hierarchy, known)
+            known = state["_known"]
+            header["clusters"] = describe_clusters(known)
             names = state.get("feature_names_in_")
             header["fit"] = {
                 "n_features_in": int(state["n_features_in_"]),
                 "feature_names_in": None if names is None else [str(name) for name in names],
-                "linkage_threshold": float(state["linkage_threshold_"]),
             }
-            arrays |= cluster_arrays(state["labels_"], hierarchy, known)
+            arrays |= cluster_arrays(known)
         write_file(os.fspath(path), header, arrays, _plan)
 
     @classmethod
@@ -155,12 +155,8 @@ class SavingMixin:
             ) from error
         estimator._set_model(model)
         if clusters is not None:
-            labels, hierarchy, known = clusters
-            estimator._known = known
-            estimator.labels_, estimator.hierarchy_ = labels, hierarchy
-            estimator.n_clusters_ = known.n_clusters
+            estimator._keep(clusters)
             fit = header["fit"]
-            estimator.linkage_threshold_ = float(fit["linkage_threshold"])
             estimator.n_features_in_ = fit["n_features_in"]
             if fit["feature_names_in"] is not None:
                 estimator.feature_names_in_ = np.array(fit["feature_names_in"], dtype=object)
@@ -212,10 +208,8 @@ def _plan(header: dict) -> dict[str, ArraySpec]:
     if header["clusters"] is None:
         return plan
     plan |= plan_clusters(header["clusters"])
-    keys = {"n_features_in", "feature_names_in", "linkage_threshold"}
-    fit = check_keys(header["fit"], keys, "the fit")
+    fit = check_keys(header["fit"], {"n_features_in", "feature_names_in"}, "the fit")
     n_features = check_int(fit["n_features_in"], "the number of features", 1)
-    check_float(fit["linkage_threshold"], "the linkage threshold", 0, 1)
     widths = {n_features, header["clusters"]["n_features"]}
     if header["model"]["network"]["kind"] == "lander":
         widths.add(header["model"]["network"]["n_features"])

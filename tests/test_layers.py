@@ -82,9 +82,13 @@ ROOMS = {
     },
     "_model_arrays": {
         "_architectures", "_judge", "_lander", "_linkage_model", "_model", "_perceptron",
-        "_persistence", "_relational",
+        "_persistence", "_relational", "_row_judge",
     },
-    "_cluster_arrays": {"_clustering", "_embeddings", "_persistence", "_types"},
+    "_growth_arrays": {"_cluster_rounds", "_judge", "_persistence", "_types"},
+    "_constraint_arrays": {"_clustering", "_constraints", "_persistence"},
+    "_cluster_arrays": {
+        "_clustering", "_constraint_arrays", "_embeddings", "_growth_arrays", "_persistence",
+    },
     "_saving": {
         "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_version",
     },

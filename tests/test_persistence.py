@@ -1,5 +1,7 @@
 """What is saved comes back bit for bit; what is not understood is refused; a kill loses nothing."""
 
+import copy
+import dataclasses
 import json
 import os
 import pickle
@@ -10,6 +12,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from conftest import make_clusters
 from sklearn.base import clone
@@ -18,6 +21,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 
 from sklearn_hilander import Architecture, HiLanderClustering, SavedFileError, _persistence
+from sklearn_hilander.datasets import make_identities
 from tools import fuzz_loader, make_saved_files
 
 SAVED = Path(__file__).parent / "data" / "saved"
@@ -37,16 +41,68 @@ def saved(fitted, tmp_path):
     return path
 
 
+def same(one, other):
+    """Whether two values are the same, down to dtypes and bits."""
+    if type(one) is not type(other):
+        return False
+    if dataclasses.is_dataclass(one):
+        names = [field.name for field in dataclasses.fields(one)]
+        return all(same(getattr(one, name), getattr(other, name)) for name in names)
+    if isinstance(one, (tuple, list)):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, np.ndarray):
+        kind = one.dtype, one.shape
+        return kind == (other.dtype, other.shape) and one.tobytes() == other.tobytes()
+    if sp.issparse(one):
+        return same([one.data, one.indices, one.indptr], [other.data, other.indices, other.indptr])
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    return one == other
+
+
+def everything(clusterer, rows, pairs):
+    """Results of all that can be asked of a fitted clusterer; changes nothing."""
+    names = (
+        "labels_ n_clusters_ linkage_threshold_ exemplar_indices_ cluster_centers_ cluster_sizes_ "
+        "probabilities_ outlier_scores_ loss_curve_ n_iter_ n_features_in_"
+    )
+    hierarchy = clusterer.hierarchy_
+    results = {name: getattr(clusterer, name) for name in names.split()} | {
+        "levels": [hierarchy.labels, hierarchy.peaks, hierarchy.thresholds, hierarchy.n_clusters],
+        "merges": hierarchy.merges,
+        "to_linkage": [hierarchy.to_linkage(clusters=clusters) for clusters in (False, True)],
+        "to_pandas": hierarchy.to_pandas().to_numpy(),
+        "cut": [hierarchy.cut(linkage_threshold=t) for t in (0.02, 0.3, 0.9)],
+        "merge_candidates": clusterer.merge_candidates(),
+        "split_candidates": clusterer.split_candidates(),
+        "linkage_pairs": clusterer.linkage_pairs(),
+        "soft_membership": [clusterer.soft_membership(), clusterer.soft_membership(rows, top=2)],
+        "predict": clusterer.predict(rows),
+        "constrained": clusterer.predict(rows, **pairs),
+    }
+    # Whatever changes the clusterer, on copies.
+    for name, change in {
+        "lower": lambda c: c.relabel(linkage_threshold=0.05),
+        "higher": lambda c: c.relabel(linkage_threshold=0.8, min_cluster_size=3),
+        "more": lambda c: c.partial_fit(rows, **pairs),
+        "afresh": lambda c: c.fit(rows),
+    }.items():
+        changed = change(copy.deepcopy(clusterer))
+        results[name] = [changed.labels_, changed.probabilities_, changed.merge_candidates()]
+    return results
+
+
 def assert_same_state(one, other):
     assert vars(one).keys() == vars(other).keys()
     assert one.get_params() == other.get_params()
     np.testing.assert_array_equal(one.labels_, other.labels_)
-    assert one.hierarchy_.n_levels == other.hierarchy_.n_levels
-    for name in ("labels", "peaks"):
-        for a, b in zip(
-            getattr(one.hierarchy_, name), getattr(other.hierarchy_, name), strict=True
-        ):
-            np.testing.assert_array_equal(a, b)
+    for name in dataclasses.fields(one._known):
+        if name.name != "growth":
+            assert same(getattr(one._known, name.name), getattr(other._known, name.name)), name
+    for name in dataclasses.fields(one._known.growth):
+        if name.name != "rounds":
+            a, b = one._known.growth, other._known.growth
+            assert same(getattr(a, name.name), getattr(b, name.name)), name
     for name in ("n_clusters_", "linkage_threshold_", "loss_curve_", "n_iter_", "n_features_in_"):
         assert getattr(one, name) == getattr(other, name)
 
@@ -83,6 +139,86 @@ def test_comes_back_bit_for_bit(clusters, rng, tmp_path, architecture, metric):
     # Saving what was loaded writes the same bytes.
     HiLanderClustering.load(tmp_path / "c").save(tmp_path / "d")
     assert (tmp_path / "d").read_bytes() == (tmp_path / "c").read_bytes()
+
+
+KINDS = {
+    "relational": dict(architecture="relational"),
+    "relational-euclidean": dict(architecture="relational", metric="euclidean"),
+    "gcn": dict(architecture="gcn"),
+    "paper-gat": dict(architecture="paper-gat"),
+    "untrained": None,
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trained(request):
+    """A clusterer of each kind, and rows of classes that it was not trained on."""
+    X, y = make_identities(160, 12, mean_size=8, random_state=0)
+    unseen = make_identities(120, 12, mean_size=8, random_state=1)[0]
+    unseen = np.vstack([unseen, unseen[:4], np.zeros((1, 12))])
+    if KINDS[request.param] is None:
+        return HiLanderClustering(5, min_cluster_size=2), unseen
+    settings = dict(max_iter=1, hidden_dim=4, random_state=0, **KINDS[request.param])
+    return HiLanderClustering(5, min_cluster_size=2, **settings).fit(X, y), unseen
+
+
+STATES = {
+    "fitted": lambda clusterer, X, groups: clusterer.fit(X),
+    "few levels": lambda clusterer, X, groups: clusterer.set_params(max_levels=1).fit(X),
+    "all in one": lambda clusterer, X, groups: clusterer.set_params(linkage_threshold=0).fit(X),
+    "all alone": lambda clusterer, X, groups: clusterer.set_params(linkage_threshold=0.999).fit(X),
+    "one row": lambda clusterer, X, groups: clusterer.fit(X[:1]),
+    "more features than rows": lambda clusterer, X, groups: clusterer.fit(X[:9]),
+    "constrained": lambda clusterer, X, groups: clusterer.fit(
+        X, must_link=[[0, 9]], cannot_link=[[1, 2], [3, 5]], groups=groups
+    ),
+    "only must": lambda clusterer, X, groups: clusterer.fit(X, must_link=[[0, 9], [9, 20]]),
+    "relabelled": lambda clusterer, X, groups: clusterer.fit(X).relabel(linkage_threshold=0.2),
+    "went on": lambda clusterer, X, groups: clusterer.fit(X[:80], groups=groups[:80]).partial_fit(
+        X[80:], groups=groups[80:]
+    ),
+    "constrained later": lambda clusterer, X, groups: clusterer.fit(X[:80]).partial_fit(
+        X[80:], must_link=[[0, 1]], cannot_link=[[2, 3]]
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "ids"),
+    [
+        *((state, "integers") for state in STATES),
+        ("constrained", "strings"),
+        ("went on", "strings"),
+    ],
+)
+def test_all_that_can_be_asked_is_the_same(trained, tmp_path, state, ids):
+    teacher, X = trained
+    groups = np.where(np.arange(len(X)) < 120, np.arange(len(X)) // 3, -1)
+    if ids == "strings":
+        groups = np.array([f"é{g}" if g >= 0 else None for g in groups], dtype=object)
+    clusterer = STATES[state](copy.deepcopy(teacher), X, groups)
+    clusterer.save(tmp_path / "c")
+    loaded = HiLanderClustering.load(tmp_path / "c")
+    assert_same_state(loaded, clusterer)
+    rng = np.random.default_rng(5)
+    rows = np.vstack([X[40:60] + 0.02 * rng.normal(size=(20, 12)), X[:1], rng.normal(size=(9, 12))])
+    of_rows = np.concatenate([groups[40:60], groups[:1], np.repeat(groups[-1:], 9)])
+    pairs = dict(must_link=[[1, 2]], cannot_link=[[3, 4]], groups=of_rows)
+    expected, found = everything(clusterer, rows, pairs), everything(loaded, rows, pairs)
+    assert not [name for name in expected if not same(expected[name], found[name])]
+    # Saving what was loaded writes the same bytes.
+    loaded.save(tmp_path / "d")
+    assert (tmp_path / "d").read_bytes() == (tmp_path / "c").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "groups", [np.arange(72) + 0.5, np.arange(72).astype("S2"), np.arange(72).astype("M8[D]")]
+)
+def test_group_ids_that_are_not_written(clusters, tmp_path, groups):
+    clusterer = HiLanderClustering(5).fit(clusters[0], groups=groups)
+    with pytest.raises(SavedFileError, match=r"integers or strings.*clusters=False"):
+        clusterer.save(tmp_path / "c")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("architecture", ["relational", "gat"])
@@ -249,7 +385,7 @@ def test_no_memory_is_taken_for_what_is_not_there(saved, monkeypatch):
     header = json.loads(
         fuzz_loader.split(saved.read_bytes())[0]["__metadata__"]["sklearn_hilander"]
     )
-    huge = {**header["clusters"], "n_samples": 2**38, "level_sizes": [2**38]}
+    huge = {**header["clusters"], "n_samples": 2**38, "n_nodes": 2**38}
     wide = {**header["model"], "network": {**header["model"]["network"], "hidden_dim": 2**24}}
     for changed in (rewritten(saved, clusters=huge), rewritten(saved, model=wide)):
         path = saved.with_name("huge")
