@@ -114,11 +114,11 @@ class HiLanderClustering(
         Strength of each row's membership, in [0, 1].
     outlier_scores_ : ndarray of shape (n_samples,), float64
         How little each row is linked to any other, in [0, 1].
-    exemplar_indices_ : ndarray of shape (n_clusters_,), int64
+    exemplar_indices_ : ndarray of shape (`n_clusters_`,), int64
         Row of the peak of each cluster.
-    cluster_centers_ : ndarray of shape (n_clusters_, n_features), float64
+    cluster_centers_ : ndarray of shape (`n_clusters_`, n_features), float64
         Mean of each cluster's rows; for "cosine", of the rows at unit length.
-    cluster_sizes_ : ndarray of shape (n_clusters_,), int64
+    cluster_sizes_ : ndarray of shape (`n_clusters_`,), int64
         Number of rows in each cluster.
     linkage_threshold_ : float
         The threshold that was used.

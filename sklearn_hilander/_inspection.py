@@ -23,13 +23,13 @@ class InspectionMixin:
 
     @property
     def exemplar_indices_(self) -> np.ndarray:
-        """Row of the peak of each cluster, ndarray of shape (n_clusters_,), int64."""
+        """Row of the peak of each cluster, ndarray of shape (`n_clusters_`,), int64."""
         check_is_fitted(self)
         return _views.exemplars(self._known)
 
     @property
     def cluster_centers_(self) -> np.ndarray:
-        """Mean of each cluster's rows, ndarray of shape (n_clusters_, n_features), float64.
+        """Mean of each cluster's rows, ndarray of shape (`n_clusters_`, n_features), float64.
 
         For ``metric="cosine"`` the mean of the rows at unit length, not scaled itself.
         """
@@ -38,7 +38,7 @@ class InspectionMixin:
 
     @property
     def cluster_sizes_(self) -> np.ndarray:
-        """Number of rows in each cluster, ndarray of shape (n_clusters_,), int64."""
+        """Number of rows in each cluster, ndarray of shape (`n_clusters_`,), int64."""
         check_is_fitted(self)
         return _views.sizes(self._known)
 
@@ -173,7 +173,7 @@ class InspectionMixin:
 
         Returns
         -------
-        csr_array of shape (n_samples, n_clusters_), float64
+        csr_array of shape (n_samples, `n_clusters_`), float64
             Rows sum to 1 at most: what is missing belongs elsewhere, or nowhere.
         """
         check_is_fitted(self)
