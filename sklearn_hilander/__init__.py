@@ -4,7 +4,14 @@ from sklearn_hilander._architectures import Architecture
 from sklearn_hilander._corrections import Constraints
 from sklearn_hilander._estimator import HiLanderClustering
 from sklearn_hilander._merge_tree import Hierarchy
+from sklearn_hilander._persistence import SavedFileError
+from sklearn_hilander._version import __version__
 
-__all__ = ["Architecture", "Constraints", "HiLanderClustering", "Hierarchy", "__version__"]
-
-__version__ = "0.1.0.dev0"
+__all__ = [
+    "Architecture",
+    "Constraints",
+    "HiLanderClustering",
+    "Hierarchy",
+    "SavedFileError",
+    "__version__",
+]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from joblib import effective_n_jobs
+from threadpoolctl import ThreadpoolController  # which scikit-learn requires
 
 
 def resolve_device(device: str) -> torch.device:
@@ -30,7 +32,8 @@ def resolve_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
+        if torch.empty(0, device=resolved).is_meta:
+            raise RuntimeError("it holds no values")
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device={device!r} cannot be used here ({str(error).splitlines()[0]}). "
@@ -40,25 +43,53 @@ def resolve_device(device: str) -> torch.device:
 
 
 @contextmanager
-def thread_limit(n_jobs: int | None) -> Iterator[int]:
-    """Let torch use `n_jobs` threads inside the block, and give their number.
+def thread_limit(n_jobs: int | None, *, repeatable: bool = False) -> Iterator[int]:
+    """Let torch and numpy use `n_jobs` threads inside the block, and give torch's number.
 
     Parameters
     ----------
     n_jobs : int or None
-        None leaves torch as it is; -1 means all cores, as in joblib.
+        None leaves them as they are; -1 means all cores, as in joblib.
+    repeatable : bool, default=False
+        Give up on speed that costs the same bits in the next run: numpy's linear algebra gets one
+        thread, and torch adds on the CPU in a fixed order.
 
     Yields
     ------
     int
-        Threads in use.
+        Threads of torch.
     """
     before = torch.get_num_threads()
-    if n_jobs is None:
-        yield before
-        return
-    torch.set_num_threads(effective_n_jobs(n_jobs))
+    if n_jobs is not None:
+        torch.set_num_threads(effective_n_jobs(n_jobs))
+    n_threads = torch.get_num_threads()
+    blas = 1 if repeatable else None if n_jobs is None else n_threads
     try:
-        yield torch.get_num_threads()
+        with _threadpools().limit(limits=blas, user_api="blas"), _fixed_order(repeatable):
+            yield n_threads
     finally:
         torch.set_num_threads(before)
+
+
+@cache
+def _threadpools() -> ThreadpoolController:
+    """The thread pools of the process; found once, since looking takes tens of milliseconds."""
+    return ThreadpoolController()
+
+
+@contextmanager
+def _fixed_order(wanted: bool) -> Iterator[None]:
+    """Let torch use kernels alone whose sums have one order, and put its settings back."""
+    if not wanted:
+        yield
+        return
+    mode = torch.get_deterministic_debug_mode()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    # No kernel here reads what it did not write.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+        torch.set_deterministic_debug_mode(mode)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -10,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sklearn_hilander._architectures import ARCHITECTURES, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
@@ -22,12 +24,14 @@ from sklearn_hilander._inspection import InspectionMixin
 from sklearn_hilander._model import Model, ModelSettings, meta_train
 from sklearn_hilander._new_rows import NewRowsMixin
 from sklearn_hilander._row_constraints import check_constraints
+from sklearn_hilander._saving import SavingMixin, pretrained_model
 from sklearn_hilander._state import unchanged_on_failure
-from sklearn_hilander._types import FLOAT_TYPES
+from sklearn_hilander._validation import check_rows
 from sklearn_hilander.metrics import pairwise_f_score
 
 
 class HiLanderClustering(
+    SavingMixin,
     CallbackSupportMixin,
     DocumentationLinkMixin,
     InspectionMixin,
@@ -69,9 +73,9 @@ class HiLanderClustering(
         embeddings of any dimension. The others are the paper's network: "gcn" sees peak and
         mean features, "gat" peak features alone; "paper-gcn" and "paper-gat" also cluster just
         as the authors' scripts do (see the user guide).
-    pretrained : HiLanderClustering, optional
-        A meta-trained estimator whose model clusters when ``fit`` gets no labels. It is not
-        changed, and ``clone`` keeps it.
+    pretrained : HiLanderClustering, str or os.PathLike, optional
+        A meta-trained estimator, or the path of a file that ``save`` wrote: its model clusters when
+        ``fit`` gets no labels. An estimator is not changed, and ``clone`` keeps it.
     max_iter : int, optional
         Of meta-training. For "relational", passes over the merges that the model itself makes
         (None means 3); for the others, epochs (None means 250).
@@ -85,12 +89,15 @@ class HiLanderClustering(
         A torch device; "auto" is CUDA if there is one, else the CPU. "relational" computes its
         relations on the CPU.
     n_jobs : int, optional
-        Threads; None leaves them to torch, -1 means all cores. An "hnsw" index is built by one
-        thread if `random_state` is given, since its graph would differ from run to run.
+        Threads; None leaves them to torch, -1 means all cores. Given a `random_state`, an "hnsw"
+        index is built by one thread, and numpy's linear algebra has one: otherwise they would
+        differ from run to run.
     memory : str or joblib.Memory, optional
         Keeps trained models, so that a search over `linkage_threshold` trains once a fold.
     random_state : int, RandomState or None, default=None
-        Seeds the weights, the batches and the held-out classes.
+        Seeds the weights, the batches and the held-out classes. An integer makes runs on the CPU
+        repeatable bit for bit, at the cost of some speed; over different numbers of threads,
+        weights are the same bits only with ``n_jobs=1``.
     verbose : int, default=0
         Print the loss of each step of training, and each level.
 
@@ -158,7 +165,7 @@ class HiLanderClustering(
         "metric": [StrOptions({"cosine", "euclidean"})],
         "algorithm": [StrOptions({"auto", "brute", "hnsw"})],
         "architecture": [StrOptions(set(ARCHITECTURES)), Architecture],
-        "pretrained": [None, BaseEstimator],
+        "pretrained": [None, str, os.PathLike, BaseEstimator],
         "max_iter": [None, Interval(Integral, 1, None, closed="left")],
         "learning_rate": [None, Interval(Real, 0, None, closed="neither")],
         "batch_size": [None, Interval(Integral, 1, None, closed="left")],
@@ -238,15 +245,18 @@ class HiLanderClustering(
         Raises
         ------
         ValueError
-            For NaN, infinity, sparse or 1-d input, or another number of features than the model
-            was trained on; for constraints that contradict each other, naming the rows.
+            For NaN and infinity, with the rows that hold them, masked or 1-d input, or another
+            number of features than the model was trained on; for constraints that contradict
+            each other, naming the rows.
+        TypeError
+            For sparse input and generators.
         """
         self._validate_params()
         with (
             # The task first: what callbacks keep on the estimator is theirs to clear.
             fit_task(self, n_subtasks=1 if y is None else 2, X=X, y=y) as task,
             unchanged_on_failure(self),
-            thread_limit(self.n_jobs) as n_threads,
+            self._threads() as n_threads,
         ):
             X, y = self._check_training_input(X, y)
             constraints = check_constraints(len(X), must_link, cannot_link, groups)
@@ -260,11 +270,8 @@ class HiLanderClustering(
                 known = cluster_rows(
                     X, model, settings, partial(self._report_level, clustering), constraints
                 )
-            self._model = model
+            self._set_model(model)
             self._keep(known)
-            self.lander_ = model.network
-            self.loss_curve_ = list(model.loss_curve)
-            self.n_iter_ = len(model.loss_curve)
         return self
 
     def fit_predict(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
@@ -301,8 +308,8 @@ class HiLanderClustering(
             In [0, 1].
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOAT_TYPES, reset=False)
-        with thread_limit(self.n_jobs) as n_threads:
+        X = check_rows(self, X, reset=False)
+        with self._threads() as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
             known = cluster_rows(X, self._model, settings)
         return pairwise_f_score(y, known.labels)
@@ -322,8 +329,8 @@ class HiLanderClustering(
     def _check_training_input(self, X, y):
         """Validated rows, and classes from 0 or None."""
         if y is None:
-            return validate_data(self, X, dtype=FLOAT_TYPES), None
-        X, y = validate_data(self, X, y, dtype=FLOAT_TYPES)
+            return check_rows(self, X), None
+        X, y = check_rows(self, X, y)
         classes, codes = np.unique(y, return_inverse=True)
         codes = codes.astype(np.int64)
         if classes.dtype.kind in "iu" and classes[0] == -1:
@@ -331,6 +338,10 @@ class HiLanderClustering(
             codes[alone] = len(classes) + np.arange(len(alone))
             codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
         return X, codes
+
+    def _threads(self) -> AbstractContextManager[int]:
+        repeatable = self.random_state is not None and resolve_device(self.device).type == "cpu"
+        return thread_limit(self.n_jobs, repeatable=repeatable)
 
     def _architecture(self) -> Architecture:
         if isinstance(self.architecture, Architecture):
@@ -343,7 +354,8 @@ class HiLanderClustering(
         return getattr(architecture, name) if value is None else value
 
     def _cluster_settings(self, n_threads: int, model: Model) -> ClusterSettings:
-        threshold = self.linkage_threshold
+        threshold, device = self.linkage_threshold, resolve_device(self.device)
+        model.to(device)
         return ClusterSettings(
             n_neighbors=self._parameter("n_neighbors", model.architecture),
             linkage_threshold=float(model.linkage_threshold if threshold == "auto" else threshold),
@@ -352,7 +364,7 @@ class HiLanderClustering(
             metric=self.metric,
             algorithm=self.algorithm,
             n_threads=n_threads if self.random_state is None else 1,
-            device=resolve_device(self.device),
+            device=device,
             faithful=model.architecture.faithful,
         )
 
@@ -384,6 +396,8 @@ class HiLanderClustering(
             return self._model
         if self.pretrained is None:
             return Model()
+        if isinstance(self.pretrained, (str, os.PathLike)):
+            return pretrained_model(self.pretrained)
         pretrained = getattr(self.pretrained, "estimator", self.pretrained)
         if not isinstance(pretrained, HiLanderClustering):
             raise ValueError(

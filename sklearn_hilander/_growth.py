@@ -198,6 +198,10 @@ def on_sphere(features: np.ndarray, metric: str) -> np.ndarray:
     For "euclidean" rows get one more coordinate, the root mean square of their lengths, and are
     projected from there onto the sphere: near rows keep the order of their distances.
 
+    Relations do not change when the rows are turned, and fewer rows than coordinates span no more
+    dimensions than there are rows: so many coordinates are given, or 10,000 of them would make
+    whitening solve for the axes of a 10,000 x 10,000 covariance.
+
     Parameters
     ----------
     features : ndarray of shape (n_nodes, n_features), float32
@@ -205,11 +209,18 @@ def on_sphere(features: np.ndarray, metric: str) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n_nodes, n_features) or (n_nodes, n_features + 1), float32
+    ndarray of shape (n_nodes, n_coordinates), float32
     """
     if metric == "cosine":
-        return features
+        return _within_span(features)
     squares = (features.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
     height = np.sqrt(squares.mean()) or 1.0
     lifted = np.hstack([features, np.full((len(features), 1), height)])
-    return (lifted / np.sqrt(squares + height**2)).astype(np.float32)
+    return _within_span((lifted / np.sqrt(squares + height**2)).astype(np.float32))
+
+
+def _within_span(rows: np.ndarray) -> np.ndarray:
+    """The same rows by at most as many coordinates as there are rows, turned."""
+    if rows.shape[1] <= rows.shape[0]:
+        return rows
+    return np.linalg.qr(rows.T.astype(np.float64), mode="r").T.astype(np.float32)

@@ -6,13 +6,12 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
+from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander import _views
 from sklearn_hilander._clustering import decode_again
-from sklearn_hilander._device import thread_limit
 from sklearn_hilander._merge_tree import Hierarchy
-from sklearn_hilander._types import FLOAT_TYPES
+from sklearn_hilander._validation import check_rows
 
 
 class InspectionMixin:
@@ -181,7 +180,7 @@ class InspectionMixin:
         check_scalar(top, "top", Integral, min_val=1)
         if X is None:
             return _views.fitted_membership(self._known, top)
-        X = validate_data(self, X, dtype=FLOAT_TYPES, reset=False)
-        with thread_limit(self.n_jobs) as n_threads:
+        X = check_rows(self, X, reset=False)
+        with self._threads() as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
             return _views.new_membership(X, self._known, self._model, settings, top)

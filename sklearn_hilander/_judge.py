@@ -76,7 +76,8 @@ def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
     return ClusterPairs(
         labels=np.arange(n),
         sizes=weights.astype(np.float32),
-        sums=tuple((view * weights[:, None]).astype(np.float32) for view in views),
+        # In one order of memory, which sums along a row depend on.
+        sums=tuple((view * weights[:, None]).astype(np.float32, order="C") for view in views),
         inner_p=np.zeros(n),
         inner_count=np.zeros(n),
         i=links.graph.i,
@@ -164,7 +165,8 @@ def merge(clusters: ClusterPairs, a: np.ndarray, b: np.ndarray) -> tuple[Cluster
     np.maximum.at(largest, position, c.largest[~inner])
 
     def across(values: np.ndarray) -> np.ndarray:
-        return np.bincount(position, values[~inner], len(unique))
+        # Counts of nothing are integers, whatever the weights.
+        return np.bincount(position, values[~inner], len(unique)).astype(np.float64, copy=False)
 
     def within(before: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.bincount(new_of, before, m) + np.bincount(i[inner], values[inner], m)

@@ -75,6 +75,11 @@ class Model:
         """Number of features that the model is bound to; None if it takes any."""
         return self.network.n_features if isinstance(self.network, Lander) else None
 
+    def to(self, device: torch.device) -> None:
+        """Move the network to where the rows will be; relations are computed on the CPU."""
+        if isinstance(self.network, Lander):
+            self.network.to(device)
+
     def grow(
         self, features: np.ndarray, settings: ClusterSettings, **options: object
     ) -> tuple[Growth, NeighborGraph | None]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_hilander._device import thread_limit
 from sklearn_hilander._joining import assign_rows
 from sklearn_hilander._row_constraints import check_constraints
 from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander._streaming import keep_rows
-from sklearn_hilander._types import FLOAT_TYPES
+from sklearn_hilander._validation import check_rows
 
 
 class NewRowsMixin:
@@ -41,7 +40,7 @@ class NewRowsMixin:
         ValueError
             Also for constraints that known clusters contradict.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         return self._assign(X, must_link, cannot_link, groups)[1].labels
 
     def partial_fit(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
@@ -66,7 +65,7 @@ class NewRowsMixin:
         """
         if not hasattr(self, "labels_"):
             return self.fit(X, y, must_link=must_link, cannot_link=cannot_link, groups=groups)
-        with unchanged_on_failure(self), thread_limit(self.n_jobs) as n_threads:
+        with unchanged_on_failure(self), self._threads() as n_threads:
             constraints, assignment = self._assign(X, must_link, cannot_link, groups)
             known, model = self._known, self._model
             self._keep(
@@ -83,9 +82,9 @@ class NewRowsMixin:
 
     def _assign(self, X, must_link, cannot_link, groups):
         """Constraints and assignment of new rows."""
-        X = validate_data(self, X, dtype=FLOAT_TYPES, reset=False)
+        X = check_rows(self, X, reset=False)
         constraints = check_constraints(len(X), must_link, cannot_link, groups)
-        with thread_limit(self.n_jobs) as n_threads:
+        with self._threads() as n_threads:
             settings = replace(
                 self._cluster_settings(n_threads, self._model),
                 linkage_threshold=self._known.linkage_threshold,

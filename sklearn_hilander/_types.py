@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # What rows are taken as; anything else becomes the first.
-FLOAT_TYPES = [np.float64, np.float32, np.float16]
 
 
 @dataclass(frozen=True)

@@ -345,3 +345,25 @@ def test_labels_minus_one_stand_alone(rng):
     minus = clusterer.fit(np.vstack([X, stray]), np.r_[y, [-1] * 10]).loss_curve_
     alone = clusterer.fit(np.vstack([X, stray]), np.r_[y, 100 + np.arange(10)]).loss_curve_
     assert minus == alone
+
+
+@pytest.mark.parametrize("setting", [QUICK, LANDER], ids=["relational", "gcn"])
+@pytest.mark.parametrize("step", [1, 4])
+def test_interrupted_training_leaves_what_was_usable(digits, monkeypatch, setting, step):
+    X, y = digits[0], digits[1]
+    clusterer = HiLanderClustering(**setting).fit(X, y)
+    before, expected = dict(vars(clusterer)), clusterer.predict(digits[2])
+    steps = []
+
+    def interrupt(self, task, loss):
+        steps.append(loss)
+        if len(steps) == step:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(HiLanderClustering, "_report_step", interrupt)
+        clusterer.fit(X[::2], y[::2])
+    assert len(steps) == step
+    assert vars(clusterer).keys() == before.keys()
+    assert all(vars(clusterer)[name] is value for name, value in before.items())
+    np.testing.assert_array_equal(clusterer.predict(digits[2]), expected)

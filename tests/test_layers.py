@@ -14,6 +14,9 @@ ROOMS = {
     "_callbacks": set(),
     "_state": set(),
     "_documentation": set(),
+    "_validation": set(),
+    "_version": set(),
+    "_persistence": set(),
     "_reference": set(),
     "metrics": set(),
     "_ops": set(),
@@ -75,13 +78,26 @@ ROOMS = {
         "_relational_training", "_row_judge", "_row_training", "_scoring", "_training", "_types",
         "metrics",
     },
-    "_inspection": {"_clustering", "_device", "_merge_tree", "_types", "_views"},
-    "_new_rows": {
-        "_device", "_joining", "_row_constraints", "_state", "_streaming", "_types",
+    "_new_rows": {"_joining", "_row_constraints", "_state", "_streaming", "_validation"},
+    "_inspection": {
+        "_clustering", "_device", "_merge_tree", "_types", "_validation", "_views",
+    },
+    "_model_arrays": {
+        "_architectures", "_judge", "_lander", "_linkage_model", "_model", "_perceptron",
+        "_persistence", "_relational", "_row_judge",
+    },
+    "_growth_arrays": {"_cluster_rounds", "_judge", "_persistence", "_types"},
+    "_constraint_arrays": {"_clustering", "_constraints", "_persistence"},
+    "_cluster_arrays": {
+        "_clustering", "_constraint_arrays", "_embeddings", "_growth_arrays", "_persistence",
+    },
+    "_saving": {
+        "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_version",
     },
     "_estimator": {
         "_architectures", "_callbacks", "_clustering", "_device", "_documentation", "_growth",
-        "_inspection", "_model", "_new_rows", "_row_constraints", "_state", "_types", "metrics",
+        "_inspection", "_model", "_new_rows", "_row_constraints", "_saving", "_state",
+        "_validation", "metrics",
     },
     "_members": set(),
     "_samples": set(),
@@ -94,7 +110,9 @@ ROOMS = {
     "__main__": {"_cli"},
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_state"},
-    "__init__": {"_architectures", "_corrections", "_estimator", "_merge_tree"},
+    "__init__": {
+        "_architectures", "_corrections", "_estimator", "_merge_tree", "_persistence", "_version",
+    },
 }  # fmt: skip
 OUTSIDERS = {"hnswlib": "_neighbors", "torch_scatter": "_ops", "safetensors": "_persistence"}
 

@@ -1,0 +1,305 @@
+"""A model as a description in JSON types and named arrays, and back.
+
+What the arrays must be follows from the description alone, so a file can be checked before it is
+read. Networks are described by their kind and widths; only the kinds named here are ever built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from sklearn_hilander._architectures import Architecture
+from sklearn_hilander._judge import cluster_relations, single_samples
+from sklearn_hilander._lander import GATLayer, Lander
+from sklearn_hilander._linkage_model import LinkageModel, run_stages
+from sklearn_hilander._model import Model
+from sklearn_hilander._perceptron import Perceptrons
+from sklearn_hilander._persistence import (
+    ArraySpec,
+    SavedFileError,
+    check_float,
+    check_int,
+    check_keys,
+    check_list,
+)
+from sklearn_hilander._relational import RelationalModel, graph_builder
+from sklearn_hilander._row_judge import Known, RowJudge, row_relations
+
+# To be raised when the relations of pairs, clusters or rows change their meaning but not their
+# number: weights trained on the old ones would then load and mislead.
+RELATIONS_VERSION = 1
+MAX_WIDTH = 2**24
+MAX_NETWORKS = 1_000
+_ENCODERS = ("relational", "gcn", "gat", "none")
+# Layers of `Perceptrons`.
+_N_LAYERS = 3
+
+
+def describe_model(model: Model) -> dict:
+    """The model without its weights, in JSON types."""
+    return {
+        "architecture": asdict(model.architecture),
+        "linkage_threshold": model.linkage_threshold,
+        "loss_curve": list(model.loss_curve),
+        "network": _describe_network(model.network),
+        "row_judge": None
+        if model.row_judge is None
+        else {
+            "threshold": float(model.row_judge.threshold),
+            "network": _describe_perceptrons(model.row_judge.network),
+        },
+    }
+
+
+def model_arrays(model: Model) -> dict[str, np.ndarray]:
+    """The weights."""
+    network = model.network
+    if isinstance(network, Lander):
+        return {f"model/{name}": _to_numpy(value) for name, value in network.state_dict().items()}
+    named: dict[str, Perceptrons] = {}
+    if isinstance(network, RelationalModel):
+        named |= {f"model/stages/{at}": stage for at, stage in enumerate(network.linkage.stages)}
+        named["model/judges"] = network.judges
+    if model.row_judge is not None:
+        named["model/row_judge"] = model.row_judge.network
+    return {
+        f"{name}/{part}": _to_numpy(value)
+        for name, perceptrons in named.items()
+        for part, value in _parts(perceptrons).items()
+    }
+
+
+def plan_model(description: object) -> dict[str, ArraySpec]:
+    """What arrays a described model has.
+
+    Raises
+    ------
+    SavedFileError
+        If the description is not one of `describe_model`.
+    """
+    keys = {"architecture", "linkage_threshold", "loss_curve", "network", "row_judge"}
+    description = check_keys(description, keys, "the model")
+    check_architecture(description["architecture"])
+    check_float(description["linkage_threshold"], "the model's linkage_threshold", 0, 1)
+    for loss in check_list(description["loss_curve"], "the loss curve"):
+        check_float(loss, "a loss")
+    network = description["network"]
+    kind = network.get("kind") if isinstance(network, dict) else None
+    if kind == "relational":
+        return _plan_relational(network) | _plan_row_judge(description["row_judge"])
+    if description["row_judge"] is not None:
+        raise SavedFileError("it has a judge of rows without a relational model.")
+    if kind == "none":
+        check_keys(network, {"kind"}, "the network")
+        return {}
+    if kind == "lander":
+        weights = _empty_lander(network).state_dict()
+        return {f"model/{name}": ArraySpec(tuple(t.shape)) for name, t in weights.items()}
+    raise SavedFileError("its network is of a kind that is not known.")
+
+
+def build_model(description: dict, arrays: dict[str, np.ndarray]) -> Model:
+    """The model of a description that `plan_model` accepted."""
+    network = description["network"]
+    built: Lander | RelationalModel | None = None
+    if network["kind"] == "lander":
+        built = _empty_lander(network)
+        _assign(built, {name: arrays[f"model/{name}"] for name in built.state_dict()})
+    elif network["kind"] == "relational":
+        stages = tuple(
+            _build_perceptrons(f"model/stages/{at}", arrays) for at in range(len(network["stages"]))
+        )
+        judges = _build_perceptrons("model/judges", arrays)
+        built = RelationalModel(LinkageModel(stages), judges)
+    row_judge = None
+    if description["row_judge"] is not None:
+        row_judge = RowJudge(
+            _build_perceptrons("model/row_judge", arrays),
+            float(description["row_judge"]["threshold"]),
+        )
+    return Model(
+        check_architecture(description["architecture"]),
+        built,
+        float(description["linkage_threshold"]),
+        tuple(float(loss) for loss in description["loss_curve"]),
+        row_judge,
+    )
+
+
+def check_architecture(description: object) -> Architecture:
+    """The architecture that a description in JSON types stands for."""
+    known = {field.name for field in fields(Architecture)}
+    given = check_keys(description, known, "the architecture")
+    if given["encoder"] not in _ENCODERS:
+        raise SavedFileError("the architecture's encoder is not known.")
+    for name in ("mean_features", "faithful"):
+        if not isinstance(given[name], bool):
+            raise SavedFileError(f"the architecture's {name} is not true or false.")
+    for name in ("n_neighbors", "max_iter", "batch_size", "hidden_dim"):
+        check_int(given[name], f"the architecture's {name}", 1)
+    if given["max_levels"] is not None:
+        check_int(given["max_levels"], "the architecture's max_levels", 1)
+    check_float(given["learning_rate"], "the architecture's learning_rate")
+    return Architecture(**given)
+
+
+def _describe_network(network: Lander | RelationalModel | None) -> dict:
+    if network is None:
+        return {"kind": "none"}
+    if isinstance(network, Lander):
+        return {
+            "kind": "lander",
+            "encoder": "gat" if isinstance(network.layers[0], GATLayer) else "gcn",
+            "n_features": network.n_features,
+            "hidden_dim": network.source.in_features,
+            "mean_features": network.mean_features,
+            "n_layers": len(network.layers),
+        }
+    return {
+        "kind": "relational",
+        "relations": RELATIONS_VERSION,
+        "stages": [_describe_perceptrons(stage) for stage in network.linkage.stages],
+        "judges": _describe_perceptrons(network.judges),
+    }
+
+
+def _empty_lander(description: dict) -> Lander:
+    """The described network without memory for its weights."""
+    keys = {"kind", "encoder", "n_features", "hidden_dim", "mean_features", "n_layers"}
+    given = check_keys(description, keys, "the network")
+    if given["encoder"] not in ("gcn", "gat") or not isinstance(given["mean_features"], bool):
+        raise SavedFileError("the network's encoder is not known.")
+    with torch.device("meta"):
+        return Lander(
+            check_int(given["n_features"], "the network's n_features", 1, MAX_WIDTH),
+            hidden_dim=check_int(given["hidden_dim"], "the network's hidden_dim", 1, MAX_WIDTH),
+            encoder=given["encoder"],
+            mean_features=given["mean_features"],
+            n_layers=check_int(given["n_layers"], "the network's n_layers", 1, MAX_NETWORKS),
+        )
+
+
+def _plan_relational(description: dict) -> dict[str, ArraySpec]:
+    given = check_keys(description, {"kind", "relations", "stages", "judges"}, "the network")
+    version = check_int(given["relations"], "the version of the relations")
+    stages = check_list(given["stages"], "the stages")
+    widths = _relation_widths()
+    if version != RELATIONS_VERSION or len(stages) != len(widths.stages):
+        raise SavedFileError(
+            f"its model was trained on relations of version {version}, and this version of "
+            f"sklearn_hilander computes {RELATIONS_VERSION}: train anew, or use the version that "
+            "wrote it."
+        )
+    plan = _plan_perceptrons(given["judges"], "model/judges", widths.judge)
+    for at, (stage, width) in enumerate(zip(stages, widths.stages, strict=True)):
+        plan |= _plan_perceptrons(stage, f"model/stages/{at}", width)
+    return plan
+
+
+def _plan_row_judge(description: object) -> dict[str, ArraySpec]:
+    if description is None:
+        return {}
+    given = check_keys(description, {"threshold", "network"}, "the judge of rows")
+    check_float(given["threshold"], "the threshold of the judge of rows", 0, 1)
+    plan = _plan_perceptrons(given["network"], "model/row_judge", _relation_widths().row_judge)
+    if given["network"]["n_networks"] != 1:
+        raise SavedFileError("the judge of rows is not one network.")
+    return plan
+
+
+class _RelationWidths(NamedTuple):
+    """Number of relations that each kind of network sees."""
+
+    stages: tuple[int, ...]
+    judge: int
+    row_judge: int
+
+
+@cache
+def _relation_widths() -> _RelationWidths:
+    """Count the relations, by computing them for a few rows."""
+    rows = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    stages = {}
+
+    def stage(graphs: list, features: list[np.ndarray], number: int) -> list[np.ndarray]:
+        stages[number] = features[0].shape[1]
+        return [np.zeros(len(of_graph), dtype=np.float32) for of_graph in features]
+
+    build_graph = graph_builder(5, metric="cosine", algorithm="brute")
+    graph = build_graph(rows)
+    links = run_stages([graph], build_graph, stage)[0]
+    judge = cluster_relations(single_samples(links, np.ones(len(rows), dtype=np.float32)))
+    known = Known(rows, graph.indices, graph.similarities, np.arange(len(rows)), "cosine")
+    pairs = row_relations(rows[:1], known, 5, torch.device("cpu"))
+    return _RelationWidths(
+        tuple(stages[number] for number in sorted(stages)),
+        judge.shape[1],
+        pairs.relations.shape[1],
+    )
+
+
+def _parts(perceptrons: Perceptrons) -> dict[str, torch.Tensor]:
+    """The tensors by name."""
+    out = {"mean": perceptrons.mean, "scale": perceptrons.scale}
+    for at in range(_N_LAYERS):
+        out[f"weights/{at}"] = perceptrons.weights[at]
+        out[f"biases/{at}"] = perceptrons.biases[at]
+    return out
+
+
+def _describe_perceptrons(perceptrons: Perceptrons) -> dict:
+    return {
+        "n_networks": len(perceptrons),
+        "widths": [layer.shape[2] for layer in perceptrons.weights[:-1]],
+    }
+
+
+def _plan_perceptrons(description: object, name: str, n_features: int) -> dict[str, ArraySpec]:
+    """Arrays of networks over so many relations that end in one number each."""
+    given = check_keys(description, {"n_networks", "widths"}, "a network")
+    n = check_int(given["n_networks"], "the number of networks", 1, MAX_NETWORKS)
+    hidden = check_list(given["widths"], "the widths of a network")
+    for width in hidden:
+        check_int(width, "the width of a layer", 1, MAX_WIDTH)
+    if len(hidden) != _N_LAYERS - 1:
+        raise SavedFileError("a network of its model has another number of layers.")
+    widths = [n_features, *hidden, 1]
+    plan = {
+        f"{name}/mean": ArraySpec((n_features,)),
+        f"{name}/scale": ArraySpec((n_features,), low=float(np.finfo(np.float32).tiny)),
+    }
+    for at in range(_N_LAYERS):
+        plan[f"{name}/weights/{at}"] = ArraySpec((n, widths[at], widths[at + 1]))
+        plan[f"{name}/biases/{at}"] = ArraySpec((n, 1, widths[at + 1]))
+    return plan
+
+
+def _build_perceptrons(name: str, arrays: dict[str, np.ndarray]) -> Perceptrons:
+    # Copied into torch's own memory, whose alignment sums may depend on.
+    def tensors(part: str) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.tensor(arrays[f"{name}/{part}/{at}"]) for at in range(_N_LAYERS))
+
+    return Perceptrons(
+        torch.tensor(arrays[f"{name}/mean"]),
+        torch.tensor(arrays[f"{name}/scale"]),
+        tensors("weights"),
+        tensors("biases"),
+    )
+
+
+def _assign(module: nn.Module, arrays: dict[str, np.ndarray]) -> None:
+    """Give a network its weights, ready to predict."""
+    # Copied into torch's own memory, whose alignment sums may depend on.
+    module.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()}, assign=True)
+    module.eval().requires_grad_(False)
+
+
+def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

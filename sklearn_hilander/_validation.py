@@ -1,0 +1,72 @@
+"""Rows as they come to rows that can be worked with; errors that name the row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+_FLOATS = [np.float64, np.float32, np.float16]
+
+
+def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> Any:
+    """scikit-learn's ``validate_data``, with errors that name the row.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,), optional
+    reset : bool, default=True
+        As in ``validate_data``.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features), float64, float32 or float16
+    y : ndarray of shape (n_samples,)
+        Only if given.
+
+    Raises
+    ------
+    TypeError
+        For a generator, sparse rows and what numpy cannot make numbers of.
+    ValueError
+        As ``validate_data`` does, and for masked values, whose numbers would count otherwise.
+    """
+    if isinstance(X, Iterator):
+        raise TypeError(
+            f"X is a {type(X).__name__}, which can be read once only: pass a list or an array."
+        )
+    if np.ma.is_masked(X):
+        rows = np.flatnonzero(np.ma.getmaskarray(X).any(axis=tuple(range(1, X.ndim))))
+        raise ValueError(f"X has masked values in {_name_rows(rows)}: fill them, or drop the rows.")
+    given = {} if y is None else {"y": y}
+    try:
+        return validate_data(estimator, X, **given, dtype=_FLOATS, reset=reset)
+    except ValueError as error:
+        rows = _not_finite(X)
+        if len(rows) == 0:
+            raise
+        raise ValueError(f"{_name_rows(rows)} of X: not all values are finite. {error}") from error
+
+
+def _not_finite(X: Any) -> np.ndarray:
+    """Rows with NaN or infinity, where X can be looked at; (n_rows,), int64."""
+    none = np.zeros(0, dtype=np.int64)
+    try:
+        values = np.asarray(X)
+        if values.ndim != 2 or values.dtype.kind == "c":
+            return none
+        values = values.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        return none
+    return np.flatnonzero(~np.isfinite(values).all(axis=1))
+
+
+def _name_rows(rows: np.ndarray) -> str:
+    """The first rows by number, and how many more there are."""
+    names = ", ".join(map(str, rows[:3].tolist()))
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return f"row{'s' if len(rows) > 1 else ''} {names}{more}"
