@@ -1,9 +1,8 @@
-"""Train the model that is shipped: `HiLanderClustering().fit(X)` clusters with it.
+"""Train the model that is shipped: `HiLanderClustering(pretrained="default")` clusters with it.
 
 It learns from a mixture of data sets of many dimensions, class sizes and difficulties: synthetic
-identities, synthetic classes of several parts, drawn characters in three embeddings, handwritten
-digits, and sentences of Python's own documentation. Everything is made from a seed, offline; the
-sentences also depend on the version of Python.
+identities, drawn characters and handwritten digits, the last two as pixels. Everything is made
+from a seed, offline.
 
     python -m tools.train_default_model --out sklearn_hilander/weights/default.safetensors
 """
@@ -11,18 +10,13 @@ sentences also depend on the version of Python.
 from __future__ import annotations
 
 import argparse
-import importlib
-import inspect
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.neighbors import NearestNeighbors
+from sklearn.decomposition import PCA
 
 from sklearn_hilander import HiLanderClustering, _perceptron
 from sklearn_hilander._architectures import ARCHITECTURES
@@ -33,21 +27,9 @@ from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander._relational_training import train_relational
 from sklearn_hilander.datasets import load_glyphs, make_identities
-from sklearn_hilander.encoding import ClassifierEncoder
 
-N_IDENTITIES, N_SEVERAL_PARTS = 20, 10
-# How much the pairs of a kind of data count: real images most, and classes of several parts least,
-# which say little about where a class ends.
-IMPORTANCE = {"identities": 1.0, "parts": 0.5, "sentences": 1.0, "images": 2.5}
-N_NEIGHBORS, HIDDEN_DIM, LEARNING_RATE, BATCH_SIZE, N_STEPS = 40, 64, 3e-3, 2048, 1_000
-MAX_SENTENCES, MIN_SENTENCE = 120, 30
-MODULES = (
-    "os socket email.message argparse logging decimal datetime random threading subprocess "
-    "unittest asyncio sqlite3 xml.dom.minidom http.client json collections typing ast ssl tarfile "
-    "zipfile statistics pathlib calendar string re shutil tempfile csv configparser ctypes pdb "
-    "gettext locale imaplib smtplib ftplib mailbox fractions heapq queue selectors codecs difflib "
-    "textwrap"
-).split()
+N_IDENTITIES = 32
+N_NEIGHBORS, HIDDEN_DIM, LEARNING_RATE, BATCH_SIZE, N_STEPS = 40, 64, 3e-3, 2_048, 1_000
 
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -85,116 +67,16 @@ def many_identities(seed: int) -> Iterator[Rows]:
         yield made
 
 
-def classes_of_parts(seed: int) -> Iterator[Rows]:
-    """Classes that are several clouds each, of spectra that fall by a power."""
-    n_made = 0
-    while n_made < N_SEVERAL_PARTS:
-        seed += 1
-        X, y = _draw_parts(np.random.default_rng(seed))
-        if 0.4 < nearest_neighbor_rate(X, y) < 0.99:
-            n_made += 1
-            yield X, y
-
-
-def _draw_parts(random: np.random.Generator) -> Rows:
-    d = int(np.exp(random.uniform(np.log(24), np.log(800))))
-    mean_size = float(np.exp(random.uniform(np.log(4), np.log(250))))
-    n_samples = int(np.clip(mean_size * random.integers(12, 120), 900, 2_600))
-    n_classes = max(6, round(n_samples / mean_size))
-    share = random.lognormal(sigma=random.uniform(0.1, 1), size=n_classes)
-    sizes = np.maximum(1, np.round(share / share.sum() * n_samples)).astype(int)
-    spectra = [np.arange(1, d + 1) ** -random.uniform(0, 0.9) for _ in range(3)]
-    of_center, of_part, of_row = (np.sqrt(s / s.sum()) for s in spectra)
-    part_size = random.uniform(3, 25)
-    part_spread, row_spread = random.uniform(0.2, 1.3), random.uniform(0.4, 1.8)
-    centers = random.standard_normal((n_classes, d)) * of_center
-    if random.random() < 0.4:
-        n_groups = max(2, n_classes // int(random.integers(3, 9)))
-        groups = random.standard_normal((n_groups, d)) * of_center
-        shared = random.uniform(0.3, 0.8)
-        of_class = groups[random.integers(n_groups, size=n_classes)]
-        centers = np.sqrt(1 - shared) * centers + np.sqrt(shared) * of_class
-    rows = []
-    for center, size in zip(centers, sizes, strict=True):
-        n_parts = 1 + random.poisson(size / part_size)
-        parts = random.standard_normal((n_parts, d)) * of_part * part_spread
-        parts = parts * random.lognormal(sigma=0.3)
-        part = random.choice(n_parts, size, p=random.dirichlet(np.ones(n_parts)))
-        noise = random.standard_normal((size, d)) * of_row * row_spread
-        noise *= random.lognormal(sigma=0.25, size=(size, 1)) * random.lognormal(sigma=0.2)
-        rows.append(center + parts[part] + noise)
-    X = np.concatenate(rows)
-    X += random.uniform(0, 1.2) * random.standard_normal(d) * of_center
-    y = np.repeat(np.arange(n_classes), sizes)
-    order = random.permutation(len(y))
-    return X[order].astype(np.float32), y[order]
-
-
-def nearest_neighbor_rate(X: np.ndarray, y: np.ndarray) -> float:
-    """Share of rows whose nearest other row is of their class, among classes of two or more."""
-    nearest = NearestNeighbors(n_neighbors=1).fit(unit_rows(X)).kneighbors()[1][:, 0]
-    many = np.bincount(y)[y] > 1
-    return float((y[nearest] == y)[many].mean())
-
-
 def characters(seed: int) -> Iterator[Rows]:
-    """Characters as pixels along main axes, and as two encoders see them."""
+    """Characters of many fonts, as pixels along the main axes of other characters."""
     glyphs = load_glyphs(random_state=seed)
     order = np.random.default_rng(seed).permutation(glyphs.target.max() + 1)
-
-    def rows_of(start: int, stop: int) -> np.ndarray:
-        return np.flatnonzero(np.isin(glyphs.target, order[start:stop]))
-
-    seen = rows_of(0, 900)
+    seen, rows = (
+        np.flatnonzero(np.isin(glyphs.target, order[start:stop]))
+        for start, stop in ((0, 900), (900, 1_200))
+    )
     pixels = PCA(64, random_state=seed).fit(glyphs.data[seen])
-    rows = rows_of(900, 1_200)
     yield pixels.transform(glyphs.data[rows]), glyphs.target[rows]
-    for number, (max_iter, n_components, n_classes) in enumerate([(3, 32, 300), (10, 64, 900)]):
-        seen = rows_of(0, n_classes)
-        encoder = ClassifierEncoder(
-            n_components, max_iter=max_iter, image_shape=(28, 28), random_state=seed + number
-        ).fit(glyphs.data[seen], glyphs.target[seen])
-        for start in (1_200 + 300 * number, 2_250):
-            rows = rows_of(start, start + 250)
-            yield encoder.transform(glyphs.data[rows]), glyphs.target[rows]
-
-
-def sentences() -> Iterator[Rows]:
-    """Sentences of Python's documentation, as TF-IDF along main axes; a class is a topic."""
-    topics = importlib.import_module("pydoc_data.topics").topics
-    found = {name: _split(text)[:60] for name, text in topics.items()}
-    yield _embed({name: s for name, s in found.items() if len(s) >= 5}, 128)
-    found = {}
-    for name in MODULES:
-        texts = {text for doc in _docstrings(name) for text in (_split(doc) or [doc])}
-        found[name] = sorted(texts)[:MAX_SENTENCES]
-    yield _embed(found, 200, ngram_range=(1, 2))
-
-
-def _split(text: str) -> list[str]:
-    parts = re.split(r"(?<=[.:])\s+|\n\n", re.sub(r"[ \t]+", " ", text))
-    return [part.strip() for part in parts if len(part.strip()) > MIN_SENTENCE]
-
-
-def _docstrings(name: str) -> Iterator[str]:
-    module = importlib.import_module(name)
-    for _, member in inspect.getmembers(module):
-        inner = list(vars(member).values()) if inspect.isclass(member) else []
-        for one in (member, *inner):
-            home = getattr(one, "__module__", None) or ""
-            if callable(one) and home.split(".")[0] == name.split(".")[0]:
-                doc = inspect.getdoc(one)
-                if doc:
-                    yield doc
-
-
-def _embed(texts_of: dict[str, list[str]], n_components: int, **options: object) -> Rows:
-    texts = [text for texts in texts_of.values() for text in texts]
-    y = np.repeat(np.arange(len(texts_of)), [len(texts) for texts in texts_of.values()])
-    weights = TfidfVectorizer(sublinear_tf=True, min_df=2, **options).fit_transform(texts)
-    X = TruncatedSVD(n_components, random_state=0).fit_transform(weights)
-    full = np.linalg.norm(X, axis=1) > 1e-6
-    return X[full].astype(np.float32), y[full]
 
 
 def digits() -> Iterator[Rows]:
@@ -206,10 +88,8 @@ def make_mixture(seed: int, build_graph: Callable) -> list[LabelledGraph]:
     """All data sets, as graphs."""
     kinds = (
         ("identities", many_identities(100 + seed)),
-        ("parts", classes_of_parts(seed)),
-        ("sentences", sentences()),
-        ("images", characters(seed)),
-        ("images", digits()),
+        ("characters", characters(seed)),
+        ("digits", digits()),
     )
     data = []
     for kind, made in kinds:
@@ -217,7 +97,7 @@ def make_mixture(seed: int, build_graph: Callable) -> list[LabelledGraph]:
             y = np.unique(y, return_inverse=True)[1].astype(np.int64)
             graph = build_graph(unit_rows(X))
             ones = np.ones(len(y), dtype=np.float32)
-            data.append(LabelledGraph(graph, y, ones, assign_folds(y, seed), IMPORTANCE[kind]))
+            data.append(LabelledGraph(graph, y, ones, assign_folds(y, seed)))
             print(f"{kind}: {len(y)} rows, {X.shape[1]} features, {y.max() + 1} classes")
     return data
 
