@@ -357,7 +357,8 @@ class HiLanderClustering(
         threshold, device = self.linkage_threshold, resolve_device(self.device)
         model.to(device)
         return ClusterSettings(
-            n_neighbors=self._parameter("n_neighbors", model.architecture),
+            # True is an Integral, too.
+            n_neighbors=int(self._parameter("n_neighbors", model.architecture)),
             linkage_threshold=float(model.linkage_threshold if threshold == "auto" else threshold),
             max_levels=self._parameter("max_levels", model.architecture),
             min_cluster_size=self.min_cluster_size,

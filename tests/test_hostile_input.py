@@ -271,6 +271,11 @@ def test_rows_that_must_be_refused(kind):
         assert all(vars(clusterer)[name] is value for name, value in before.items())
 
 
+def test_true_is_one_neighbor():
+    labels = HiLanderClustering(n_neighbors=True).fit_predict(X)
+    np.testing.assert_array_equal(labels, HiLanderClustering(n_neighbors=1).fit_predict(X))
+
+
 @pytest.mark.parametrize("kind", LABELS)
 def test_labels_that_must_be_learned_from(kind):
     for setting in (QUICK, RELATIONAL):

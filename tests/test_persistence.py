@@ -319,7 +319,10 @@ def test_files_of_every_version_are_read(folder):
 
 def test_every_kind_of_file_is_kept():
     names = {path.stem for path in FILES}
-    assert names >= {*make_saved_files.CASES, "model_only", "untrained"}
+    assert names >= {*make_saved_files.CASES, "model_only", "untrained", "constrained"}
+    relational = HiLanderClustering.load(next(p for p in FILES if p.stem == "relational"))
+    assert relational._model.row_judge is not None
+    assert relational._known.growth.rounds is not None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space and processes as on Linux")

@@ -4,9 +4,9 @@
 
 Two thirds of the files are forged with care: a value, a shape, a weight or a table entry is changed
 and the checksum made to fit again, so that the checks behind it are reached. The others are damaged
-bytes. Of those that still load, a share (--use) must cluster and assign a few rows, with nothing
-but a ValueError; a damaged one must be what it was. The system bounds memory and time. Linux only.
-Prints how many files were tried and how they ended.
+bytes. Of those that still load, a share (--use) must cluster and assign a few rows and answer what
+can be asked of clusters, with nothing but a ValueError; a damaged one must be what it was. The
+system bounds memory and time. Linux only. Prints how many files were tried and how they ended.
 """
 
 from __future__ import annotations
@@ -205,10 +205,23 @@ class Trial:
         with warnings.catch_warnings():
             # Weights near the end of the range overflow.
             warnings.simplefilter("ignore", RuntimeWarning)
-            try:
-                self._labels(estimator)
-            except ValueError:
-                self.ends["forged: used, then ValueError"] += 1
+            for use in (self._ask, self._labels):
+                try:
+                    use(estimator)
+                except ValueError:
+                    self.ends["forged: used, then ValueError"] += 1
+
+    def _ask(self, estimator: HiLanderClustering) -> None:
+        """Ask what rests on other parts of the file than labels do."""
+        if not hasattr(estimator, "labels_"):
+            return
+        estimator.hierarchy_.to_linkage(clusters=True)
+        _ = estimator.probabilities_, estimator.outlier_scores_, estimator.cluster_centers_
+        estimator.merge_candidates()
+        estimator.split_candidates()
+        estimator.soft_membership()
+        estimator.relabel(linkage_threshold=0.01)
+        estimator.partial_fit(np.resize(self.X, (len(self.X), estimator.n_features_in_)))
 
     def _labels(self, estimator: HiLanderClustering) -> list[list[int]]:
         known = getattr(estimator, "n_features_in_", self.X.shape[1])

@@ -48,6 +48,12 @@ def main() -> None:
     untrained.save(folder / "untrained.safetensors")
     expected["untrained/labels"] = untrained.labels_
     expected["untrained/new"] = untrained.predict(new)
+    # Constraints that the clusters keep to anyway: a fit without them gives the same.
+    apart = [[0, int(np.flatnonzero(untrained.labels_)[0])]]
+    untrained.fit(unseen, cannot_link=apart, groups=[f"é{row}" for row in range(len(unseen))])
+    untrained.save(folder / "constrained.safetensors")
+    expected["constrained/labels"] = untrained.labels_
+    expected["constrained/new"] = untrained.predict(new)
     np.savez_compressed(folder / "expected.npz", **expected)
 
 
