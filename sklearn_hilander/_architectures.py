@@ -12,6 +12,7 @@ class Architecture:
     Attributes
     ----------
     encoder : {"relational", "gcn", "gat", "none"}
+        "none" is locally scaled similarity, which needs no training.
     mean_features : bool
         Node input is [peak feature ; mean feature] rather than the peak feature alone. Not for
         "relational", which sees no features.
@@ -49,6 +50,6 @@ ARCHITECTURES = {
     "gat": Architecture("gat"),
     "paper-gcn": Architecture("gcn", mean_features=True, faithful=True),
     "paper-gat": Architecture("gat", faithful=True),
+    "untrained": Architecture("none"),
 }
-# The scorer that needs no training.
-UNTRAINED = Architecture("none")
+UNTRAINED = ARCHITECTURES["untrained"]

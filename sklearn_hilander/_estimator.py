@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from sklearn_hilander._architectures import ARCHITECTURES, Architecture
+from sklearn_hilander._architectures import ARCHITECTURES, UNTRAINED, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
 from sklearn_hilander._clustering import KnownClusters, cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
@@ -67,15 +67,17 @@ class HiLanderClustering(
         median distance to the `n_neighbors`-th neighbour.
     algorithm : {"auto", "brute", "hnsw"}, default="auto"
         Neighbour search: exact, or approximate with hnswlib. "auto" is exact up to 30,000 rows.
-    architecture : {"relational", "gcn", "gat", "paper-gcn", "paper-gat"} or Architecture, \
-            default="relational"
+    architecture : {"relational", "gcn", "gat", "paper-gcn", "paper-gat", "untrained"} or \
+            Architecture, default="relational"
         The model. "relational" sees only how rows stand to each other, so its weights fit
         embeddings of any dimension. The others are the paper's network: "gcn" sees peak and
         mean features, "gat" peak features alone; "paper-gcn" and "paper-gat" also cluster just
-        as the authors' scripts do (see the user guide).
+        as the authors' scripts do (see the user guide). "untrained" has no network: locally
+        scaled similarity stands in for it.
     pretrained : HiLanderClustering, str or os.PathLike, optional
-        A meta-trained estimator, or the path of a file that ``save`` wrote: its model clusters when
-        ``fit`` gets no labels. An estimator is not changed, and ``clone`` keeps it.
+        A meta-trained estimator, the path of a file that ``save`` wrote, or "default", the model
+        that comes with the package: it clusters when ``fit`` gets no labels. An estimator is not
+        changed, and ``clone`` keeps it.
     max_iter : int, optional
         Of meta-training. For "relational", passes over the merges that the model itself makes
         (None means 3); for the others, epochs (None means 250).
@@ -271,6 +273,7 @@ class HiLanderClustering(
                     X, model, settings, partial(self._report_level, clustering), constraints
                 )
             self._set_model(model)
+            self._learned = y is not None or getattr(self, "_learned", False)
             self._keep(known)
         return self
 
@@ -393,9 +396,9 @@ class HiLanderClustering(
 
     def _model_at_hand(self) -> Model:
         """The model trained by this object, else the pretrained one, else none at all."""
-        if getattr(self, "lander_", None) is not None:
+        if getattr(self, "_learned", False):
             return self._model
-        if self.pretrained is None:
+        if self.pretrained is None or self._architecture() == UNTRAINED:
             return Model()
         if isinstance(self.pretrained, (str, os.PathLike)):
             return pretrained_model(self.pretrained)

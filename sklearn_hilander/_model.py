@@ -193,6 +193,12 @@ def meta_train(
             seed=settings.seed,
         )
         return Model(settings.architecture, network, threshold, tuple(curve), row_judge)
+    if settings.architecture.encoder == "none":
+        model = Model(settings.architecture)
+        if not settings.calibrate or len(features) < 2:
+            return model
+        threshold = calibrate_threshold(features, y, model, clustering)
+        return replace(model, linkage_threshold=threshold)
     threshold = DEFAULT_THRESHOLD
     held_out = split_classes(y, settings.seed) if settings.calibrate else None
     if held_out is not None:

@@ -43,7 +43,9 @@ from sklearn_hilander._persistence import (
 from sklearn_hilander._version import __version__
 
 # Names that `pretrained` may have, and the files that they stand for.
-PRETRAINED: dict[str, Path] = {}
+PRETRAINED: dict[str, Path] = {
+    "default": Path(__file__).parent / "weights" / "default.safetensors",
+}
 
 _CLASS = "HiLanderClustering"
 _HEADER = {"format", "class", "versions", "params", "model", "clusters", "fit"}
@@ -154,6 +156,7 @@ class SavingMixin:
                 f"{os.fspath(path)}: {error} Nothing was loaded; get another copy of the file."
             ) from error
         estimator._set_model(model)
+        estimator._learned = True
         if clusters is not None:
             estimator._keep(clusters)
             fit = header["fit"]

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_hilander import Architecture, HiLanderClustering, _estimator, _model
+from sklearn_hilander._relational import RelationalModel
 from sklearn_hilander.encoding import ClassifierEncoder
 from sklearn_hilander.metrics import pairwise_f_score
 
@@ -80,6 +81,36 @@ def test_without_labels_or_weights(clusters):
     assert clusterer.lander_ is None
     assert clusterer.loss_curve_ == []
     assert clusterer.linkage_threshold_ == 0.5
+
+
+def test_the_model_that_comes_with_the_package(rng):
+    X, y = make_clusters(rng, n_clusters=30, size=15)
+    clusterer = HiLanderClustering(pretrained="default").fit(X)
+    assert adjusted_rand_score(y, clusterer.labels_) > 0.9
+    assert isinstance(clusterer.lander_, RelationalModel)
+    # Of any width, and after cloning.
+    narrow = clone(clusterer).fit(X[:, :7])
+    assert narrow.lander_ is not None
+    assert narrow.labels_.shape == (len(X),)
+
+
+def test_a_model_that_was_not_learned_here_gives_way(clusters, digits):
+    X, _ = clusters
+    clusterer = HiLanderClustering(pretrained="default").fit(X)
+    other = HiLanderClustering(**QUICK).fit(digits[0], digits[1])
+    assert clusterer.set_params(pretrained=other).fit(X).lander_ is other.lander_
+    # One that was learned here stays.
+    learned = other.lander_
+    assert other.set_params(pretrained="default").fit(X).lander_ is learned
+
+
+def test_without_a_network_labels_choose_the_threshold(clusters):
+    X, y = clusters
+    clusterer = HiLanderClustering(architecture="untrained").fit(X, y)
+    assert adjusted_rand_score(y, clusterer.labels_) > 0.9
+    assert clusterer.lander_ is None
+    assert clusterer.linkage_threshold_ in _model.THRESHOLD_GRID
+    assert clusterer.set_params(pretrained="default").fit(X).lander_ is None
 
 
 @given(seed=st.integers(0, 10**6), n_clusters=st.integers(1, 6), size=st.integers(1, 12))
