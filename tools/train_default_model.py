@@ -128,9 +128,8 @@ def main() -> None:
     clusterer._set_model(Model(ARCHITECTURES["relational"], network, THRESHOLD, tuple(curve)))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     clusterer.save(args.out, clusters=False)
-    print(
-        f"best threshold of the mixture {calibrated}; {args.out}: {args.out.stat().st_size / 1e6:.2f} MB"
-    )
+    size = args.out.stat().st_size / 1e6
+    print(f"best threshold of the mixture {calibrated}; {args.out}: {size:.2f} MB")
     print(f"{time.perf_counter() - start:.0f} s")
 
 
