@@ -37,6 +37,8 @@ _MIN_LINK = 0.02
 _LEAST_NEAR = 1e-3
 # Rows all alike have no distance at random: float32 noise is not taken for one.
 _LEAST_FAR = 1e-6
+# Mean squared differences under this are noise of float32.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -236,10 +238,13 @@ def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.nda
     covariance = (X.T @ (degree * X - linked)).astype(np.float64)
     covariance = (covariance + covariance.T) / 2
     scale = np.trace(covariance) / d
-    if not scale > 0:
+    # Equal rows, but for the rounding of float32: there is nothing to make round.
+    if not scale > _ROUNDING * p.sum():
         return graph.features
     covariance = (1 - shrinkage) * covariance / scale + shrinkage * np.eye(d)
     values, vectors = np.linalg.eigh(covariance)
+    # Rounding can take the least ones under what the shrinkage leaves, even under 0.
+    values = np.maximum(values, max(shrinkage, _ROUNDING))
     return unit_rows(X @ ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32))
 
 

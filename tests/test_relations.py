@@ -338,6 +338,15 @@ def test_whitening_leaves_equal_rows_as_they_are():
     np.testing.assert_array_equal(rows, graph.features)
 
 
+def test_whitening_of_rows_that_differ_by_rounding_alone(rng):
+    rows = unit_rows(np.full((21, 4), 0.37) * (1 + 1e-7 * rng.random((21, 1))))
+    graph = graph_of(rows, 1)
+    p = np.ones(len(graph.i), np.float32)
+    for shrinkage in (0.0, 0.3):
+        whitened = whiten_by_links(graph, p, shrinkage)
+        np.testing.assert_array_equal(whitened, graph.features)
+
+
 def test_whitening_without_links_leaves_rows_as_they_are(graph):
     rows = whiten_by_links(graph, np.zeros(len(graph.i), np.float32), 0.3)
     np.testing.assert_array_equal(rows, graph.features)
