@@ -44,15 +44,12 @@ class LabelledGraph:
         How many rows each sample stands for.
     fold_of : ndarray of shape (n_nodes,), int64
         Fold of each sample's class, in [0, N_FOLDS).
-    importance : float
-        Weight of its pairs in training.
     """
 
     graph: PairGraph
     y: np.ndarray
     weights: np.ndarray
     fold_of: np.ndarray
-    importance: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -172,7 +169,6 @@ def train_linkage(
             np.concatenate(features),
             same,
             [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
-            weights=np.concatenate([np.full(len(g.i), one.importance) for one, g in pairs]),
             settings=settings,
             seed=seed + number,
             start=start and start.stages[number],

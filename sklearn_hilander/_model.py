@@ -16,11 +16,12 @@ from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by_scorer, on_sphere
 from sklearn_hilander._joining import Candidates
 from sklearn_hilander._lander import Lander
+from sklearn_hilander._linkage_model import LabelledGraph, assign_folds
 from sklearn_hilander._neighborhood import score_neighborhoods
 from sklearn_hilander._pairs import logit, sigmoid
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder
-from sklearn_hilander._relational_training import labelled_graphs, train_relational
+from sklearn_hilander._relational_training import train_relational
 from sklearn_hilander._row_judge import Known, RowJudge, row_relations
 from sklearn_hilander._row_training import train_row_judge
 from sklearn_hilander._scoring import LanderScorer, LocalScalingScorer
@@ -174,10 +175,10 @@ def meta_train(
     features, y, counts = embeddings.features, y[embeddings.first], embeddings.counts
     if settings.architecture.encoder == "relational":
         build_graph = graph_builder(clustering.n_neighbors, **clustering.search("cosine"))
-        rows = on_sphere(features, clustering.metric)
+        graph = build_graph(on_sphere(features, clustering.metric))
         sizes = PerceptronSettings(settings.hidden_dim, settings.learning_rate, settings.batch_size)
         network, threshold, curve = train_relational(
-            labelled_graphs(rows, y, counts, build_graph, settings.seed),
+            [LabelledGraph(graph, y, counts, assign_folds(y, settings.seed))],
             build_graph,
             max_iter=settings.max_iter,
             settings=sizes,

@@ -12,7 +12,6 @@ from sklearn_hilander._linkage_model import (
     N_FOLDS,
     LabelledGraph,
     Links,
-    assign_folds,
     out_of_fold,
     outside_fold,
     train_linkage,
@@ -30,45 +29,6 @@ _LOWEST_FOR_TRUTH, _LOWEST = 0.4, 0.15
 _REMEMBERED = 25
 # Thresholds whose score is this close to the best are as good; the middle one is taken.
 _PLATEAU = 0.02
-# Shares of the rows that are left in thinned training sets, and how much these count.
-_THINNED, _IMPORTANCE = (0.5, 0.25), 0.4
-_LEAST_THINNED = 100
-
-
-def labelled_graphs(
-    features: np.ndarray,
-    y: np.ndarray,
-    weights: np.ndarray,
-    build_graph: Callable[[np.ndarray], PairGraph],
-    seed: int,
-) -> list[LabelledGraph]:
-    """The samples as given, and thinned: what is learnt must hold for fewer rows a class, too.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_samples, n_features), float32
-        Unit rows.
-    y : ndarray of shape (n_samples,), int64
-    weights : ndarray of shape (n_samples,)
-    build_graph : callable
-    seed : int
-
-    Returns
-    -------
-    list of LabelledGraph
-        Thinned ones only where they have rows enough.
-    """
-    fold_of = assign_folds(y, seed)
-    random = np.random.RandomState(seed)
-    data = [LabelledGraph(build_graph(features), y, weights, fold_of)]
-    for share in _THINNED:
-        n_rows = round(share * len(features))
-        if n_rows >= _LEAST_THINNED:
-            rows = np.sort(random.permutation(len(features))[:n_rows])
-            graph = build_graph(features[rows])
-            thinned = LabelledGraph(graph, y[rows], weights[rows], fold_of[rows], _IMPORTANCE)
-            data.append(thinned)
-    return data
 
 
 def train_relational(
@@ -176,7 +136,6 @@ class _School:
         self.one_hot = sp.csr_array((np.ones(len(y), np.float32), (np.arange(len(y)), y)))
         self.fold_of_class = np.zeros(self.one_hot.shape[1], dtype=np.int64)
         self.fold_of_class[y] = data.fold_of
-        self.importance = data.importance
         self.random = random
         self.lessons: list[tuple[np.ndarray, ...]] = []
 
@@ -225,9 +184,8 @@ class _School:
             rows = np.sort(self.random.choice(rows, _MAX_COLLECTED, replace=False))
         fold_i, fold_j = self.folds(clusters)
         sizes = clusters.sizes[clusters.i[rows]] * clusters.sizes[clusters.j[rows]]
-        weights = self.importance * sizes**0.25
         self.lessons.append(
-            (relations[rows], self.truth(clusters)[rows], weights, fold_i[rows], fold_j[rows])
+            (relations[rows], self.truth(clusters)[rows], sizes**0.25, fold_i[rows], fold_j[rows])
         )
 
 
@@ -246,7 +204,7 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> float:
         rounds = list(run_rounds(school.start, school.out_of_fold_judge(judges), lowest=_LOWEST))
         thresholds = [threshold for threshold, _ in rounds]
         scores.append([_mean_f(school.y, clusters.labels) for _, clusters in rounds])
-    mean = np.average(scores, axis=0, weights=[school.importance for school in schools])
+    mean = np.mean(scores, axis=0)
     good = np.flatnonzero(mean >= mean.max() - _PLATEAU)
     return thresholds[good[len(good) // 2]]
 

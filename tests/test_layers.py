@@ -74,9 +74,9 @@ ROOMS = {
     "_row_training": {"_neighbors", "_pairs", "_perceptron", "_row_judge"},
     "_model": {
         "_architectures", "_cluster_rounds", "_clustering", "_constraints", "_embeddings",
-        "_growth", "_joining", "_lander", "_neighborhood", "_pairs", "_perceptron", "_relational",
-        "_relational_training", "_row_judge", "_row_training", "_scoring", "_training", "_types",
-        "metrics",
+        "_growth", "_joining", "_lander", "_linkage_model", "_neighborhood", "_pairs",
+        "_perceptron", "_relational", "_relational_training", "_row_judge", "_row_training",
+        "_scoring", "_training", "_types", "metrics",
     },
     "_new_rows": {"_joining", "_row_constraints", "_state", "_streaming", "_validation"},
     "_inspection": {

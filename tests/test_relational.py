@@ -14,7 +14,7 @@ from sklearn_hilander._linkage_model import N_FOLDS, STAGES, LabelledGraph, Link
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder
-from sklearn_hilander._relational_training import labelled_graphs, train_relational
+from sklearn_hilander._relational_training import train_relational
 
 SETTINGS = PerceptronSettings(hidden_dim=24, learning_rate=1e-2, batch_size=512)
 build_graph = graph_builder(12)
@@ -122,31 +122,6 @@ def test_several_data_sets_of_several_dimensions(rng, data):
     for rows, classes in ((X_unseen, y_unseen), (wide, of_wide)):
         levels, _, _ = cluster(rows, model, threshold)
         assert adjusted_rand_score(classes, levels[-1]) > 0.8
-
-
-def test_training_sets_are_thinned_too(data):
-    X, y = data[:2]
-    rows = unit_rows(X)
-    full, half = labelled_graphs(rows, y, np.arange(len(X)), build_graph, 0)
-    assert len(full.y) == len(X) == 2 * len(half.y)
-    assert full.importance > half.importance > 0
-    # A thinned row keeps its class, weight and fold.
-    at = half.weights
-    np.testing.assert_array_equal(half.graph.features, rows[at])
-    np.testing.assert_array_equal(half.y, y[at])
-    np.testing.assert_array_equal(half.fold_of, full.fold_of[at])
-    few = slice(0, 150)
-    assert len(labelled_graphs(rows[few], y[few], np.ones(150), build_graph, 0)) == 1
-
-
-def test_fewer_rows_a_class_than_trained_on(rng, data):
-    """Thinned training keeps the clusters whole where rows are sparse."""
-    X, y, X_unseen, y_unseen = data
-    thin = rng.permutation(len(X_unseen))[: len(X_unseen) // 3]
-    graphs = labelled_graphs(unit_rows(X), y, np.ones(len(X)), build_graph, 0)
-    model, threshold, *_ = train_on(graphs, max_iter=2)
-    levels, _, _ = cluster(X_unseen[thin], model, threshold)
-    assert adjusted_rand_score(y_unseen[thin], levels[-1]) > 0.8
 
 
 def test_one_pass_is_a_model_too(data):
