@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -18,9 +18,9 @@ from sklearn_hilander._judge import (
     run_rounds,
     single_samples,
 )
+from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import pair_sum
 from sklearn_hilander._relational import RelationalModel
-from sklearn_hilander._relations import PairGraph
 from sklearn_hilander._types import Merges
 
 
@@ -169,13 +169,8 @@ def cluster_by_relations(
         a, b = constraints.must.T
         clusters, new_of = merge(clusters, a, b)
         record(a, b, np.ones(len(a)), 1.0, new_of)
-    rounds = run_rounds(
-        clusters,
-        model.judge,
-        lowest=linkage_threshold,
-        on_merge=record,
-        constraints=constraints,
-    )
+    partition = model.decoder(links, clusters, model.judge, constraints)
+    rounds = _rounds_through(partition, clusters, model, linkage_threshold, record, constraints)
     levels, thresholds = [], []
     for threshold, clusters in islice(rounds, max_levels):
         levels.append(clusters.labels)
@@ -188,6 +183,62 @@ def cluster_by_relations(
         graph=graph,
         rounds=Rounds(clusters, log, thresholds[-1]),
     )
+
+
+def _rounds_through(
+    partition: np.ndarray,
+    clusters: ClusterPairs,
+    model: RelationalModel,
+    lowest: float,
+    record: Callable,
+    constraints: NodeConstraints | None,
+) -> Iterator[tuple[float, ClusterPairs]]:
+    """Rounds that have the decoder's partition where they reach the calibrated threshold.
+
+    Above it only samples of one part merge, and at it those of a part that are still apart do,
+    constraints kept. So clusters of every threshold are nested, and those of a threshold do not
+    depend on where the clustering ends.
+    """
+    turn = model.linkage_threshold
+    before = 1.0
+    rounds = run_rounds(
+        clusters,
+        model.judge,
+        lowest=max(lowest, turn),
+        on_merge=record,
+        constraints=constraints,
+        within=partition,
+    )
+    for threshold, clusters in rounds:
+        if threshold <= turn:
+            break
+        yield threshold, clusters
+        before = threshold
+    if lowest > turn:
+        return
+    part = np.zeros(clusters.n_clusters, dtype=np.int64)
+    part[clusters.labels] = partition
+    order = np.argsort(part, kind="stable")
+    a, b = order[:-1], order[1:]
+    same = part[a] == part[b]
+    a, b = np.minimum(a, b)[same], np.maximum(a, b)[same]
+    q = np.full(len(a), np.nextafter(turn, 1.0))
+    if constraints is not None:
+        admitted = constraints.admit(clusters.labels, clusters.n_clusters, a, b, q)
+        a, b, q = a[admitted], b[admitted], q[admitted]
+    if len(a):
+        clusters, new_of = merge(clusters, a, b)
+        record(a, b, q, before, new_of)
+    yield turn, clusters
+    if lowest < turn:
+        yield from run_rounds(
+            clusters,
+            model.judge,
+            lowest=lowest,
+            highest=turn,
+            on_merge=record,
+            constraints=constraints,
+        )
 
 
 def merges_below(

@@ -196,6 +196,7 @@ def run_rounds(
     on_merge: Callable[[np.ndarray, np.ndarray, np.ndarray, float, np.ndarray], None] | None = None,
     constraints: NodeConstraints | None = None,
     highest: float = 1.0,
+    within: np.ndarray | None = None,
 ) -> Iterator[tuple[float, ClusterPairs]]:
     """Merge under a falling threshold; yield the clusters after each one.
 
@@ -215,6 +216,8 @@ def run_rounds(
         Merges that would break one are not made.
     highest : float, default=1.0
         Begin with the thresholds under this one.
+    within : ndarray of shape (n_samples,), int64, optional
+        A partition of the samples: only clusters in the same part of it merge.
 
     Yields
     ------
@@ -231,7 +234,7 @@ def run_rounds(
             q = judge(clusters, relations)
             if on_round is not None:
                 on_round(clusters, relations, q)
-            chosen = np.flatnonzero(_chosen(clusters, q, threshold, constraints))
+            chosen = np.flatnonzero(_chosen(clusters, q, threshold, constraints, within))
             if len(chosen) == 0:
                 break
             a, b = clusters.i[chosen], clusters.j[chosen]
@@ -246,13 +249,19 @@ def _chosen(
     clusters: ClusterPairs,
     q: np.ndarray,
     threshold: float,
-    constraints: NodeConstraints | None = None,
+    constraints: NodeConstraints | None,
+    within: np.ndarray | None,
 ) -> np.ndarray:
     """Pairs that merge in this round: each the best of both its ends, constraints kept."""
     i, j = clusters.i, clusters.j
+    forbidden = np.zeros(len(i), dtype=bool)
+    if within is not None:
+        part = np.zeros(clusters.n_clusters, dtype=np.int64)
+        part[clusters.labels] = within
+        forbidden |= part[i] != part[j]
     if constraints is not None:
-        forbidden = constraints.conflicting(clusters.labels, clusters.n_clusters, i, j)
-        q = np.where(forbidden, np.float32(-1), q)
+        forbidden |= constraints.conflicting(clusters.labels, clusters.n_clusters, i, j)
+    q = np.where(forbidden, np.float32(-1), q)
     best = pair_max(q, i, j, clusters.n_clusters, -1.0)
     best_of_i, best_of_j = q >= best[i], q >= best[j]
     chosen = (q > threshold) & best_of_i & best_of_j

@@ -12,16 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_hilander._closeness import closeness_relations
+from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import logit, sigmoid
 from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, fit_perceptrons
-from sklearn_hilander._relations import (
-    PairGraph,
-    closeness_relations,
-    graph_relations,
-    probability_relations,
-    smooth_by_links,
-    whiten_by_links,
-)
+from sklearn_hilander._relations import graph_relations, probability_relations, smooth_by_links
+from sklearn_hilander._whitening import whiten_by_links
 
 N_FOLDS = 3
 STAGES = (2, 3)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sklearn_hilander._architectures import Architecture
+from sklearn_hilander._decoders import DECODERS, Decoder
 from sklearn_hilander._judge import cluster_relations, single_samples
 from sklearn_hilander._lander import GATLayer, Lander
 from sklearn_hilander._linkage_model import LinkageModel, run_stages
@@ -33,7 +34,7 @@ from sklearn_hilander._row_judge import Known, RowJudge, row_relations
 
 # To be raised when the relations of pairs, clusters or rows change their meaning but not their
 # number: weights trained on the old ones would then load and mislead.
-RELATIONS_VERSION = 1
+RELATIONS_VERSION = 2
 MAX_WIDTH = 2**24
 MAX_NETWORKS = 1_000
 _ENCODERS = ("relational", "gcn", "gat", "none")
@@ -116,7 +117,12 @@ def build_model(description: dict, arrays: dict[str, np.ndarray]) -> Model:
             _build_perceptrons(f"model/stages/{at}", arrays) for at in range(len(network["stages"]))
         )
         judges = _build_perceptrons("model/judges", arrays)
-        built = RelationalModel(LinkageModel(stages), judges)
+        built = RelationalModel(
+            LinkageModel(stages),
+            judges,
+            float(network["linkage_threshold"]),
+            Decoder(network["decoder"]["kind"], float(network["decoder"]["threshold"])),
+        )
     row_judge = None
     if description["row_judge"] is not None:
         row_judge = RowJudge(
@@ -166,6 +172,8 @@ def _describe_network(network: Lander | RelationalModel | None) -> dict:
         "relations": RELATIONS_VERSION,
         "stages": [_describe_perceptrons(stage) for stage in network.linkage.stages],
         "judges": _describe_perceptrons(network.judges),
+        "linkage_threshold": float(network.linkage_threshold),
+        "decoder": asdict(network.decoder),
     }
 
 
@@ -186,16 +194,25 @@ def _empty_lander(description: dict) -> Lander:
 
 
 def _plan_relational(description: dict) -> dict[str, ArraySpec]:
-    given = check_keys(description, {"kind", "relations", "stages", "judges"}, "the network")
-    version = check_int(given["relations"], "the version of the relations")
-    stages = check_list(given["stages"], "the stages")
-    widths = _relation_widths()
-    if version != RELATIONS_VERSION or len(stages) != len(widths.stages):
+    keys = {"kind", "relations", "stages", "judges", "linkage_threshold", "decoder"}
+    # The version first: another one may have other keys.
+    version = check_int(description.get("relations"), "the version of the relations")
+    if version != RELATIONS_VERSION:
         raise SavedFileError(
             f"its model was trained on relations of version {version}, and this version of "
             f"sklearn_hilander computes {RELATIONS_VERSION}: train anew, or use the version that "
             "wrote it."
         )
+    given = check_keys(description, keys, "the network")
+    check_float(given["linkage_threshold"], "the network's linkage_threshold", 0, 1)
+    decoder = check_keys(given["decoder"], {"kind", "threshold"}, "the decoder")
+    if decoder["kind"] not in DECODERS:
+        raise SavedFileError("its decoder is not known.")
+    check_float(decoder["threshold"], "the decoder's threshold", 0, 1)
+    stages = check_list(given["stages"], "the stages")
+    widths = _relation_widths()
+    if len(stages) != len(widths.stages):
+        raise SavedFileError("its model has another number of stages.")
     plan = _plan_perceptrons(given["judges"], "model/judges", widths.judge)
     for at, (stage, width) in enumerate(zip(stages, widths.stages, strict=True)):
         plan |= _plan_perceptrons(stage, f"model/stages/{at}", width)

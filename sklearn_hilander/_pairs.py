@@ -134,6 +134,10 @@ class Columns:
         self.add(np.minimum(a, b))
         self.add(np.maximum(a, b))
 
+    def extend(self, features: np.ndarray) -> None:
+        """Add features that are columns already, (n_pairs, n_features)."""
+        self.columns.extend(features.T)
+
     def stack(self) -> np.ndarray:
         """All features, (n_pairs, n_features), float32."""
         return np.stack(self.columns, axis=1)

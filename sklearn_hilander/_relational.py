@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from sklearn_hilander._decoders import Decoder
 from sklearn_hilander._judge import ClusterPairs
 from sklearn_hilander._linkage_model import LinkageModel
 from sklearn_hilander._neighbors import build_neighbor_graph
+from sklearn_hilander._pair_graph import PairGraph, pair_graph
 from sklearn_hilander._pairs import sigmoid
 from sklearn_hilander._perceptron import Perceptrons
-from sklearn_hilander._relations import PairGraph, pair_graph
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,15 @@ class RelationalModel:
     linkage : LinkageModel
     judges : Perceptrons
         One a fold; a pair's log-odds are their mean.
+    linkage_threshold : float
+        Calibrated on held-out classes.
+    decoder : Decoder
     """
 
     linkage: LinkageModel
     judges: Perceptrons
+    linkage_threshold: float = 0.5
+    decoder: Decoder = field(default_factory=Decoder)
 
     def judge(self, clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
         """Probability of each cluster pair to be one class."""

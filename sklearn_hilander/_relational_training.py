@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_hilander._decoders import DECODERS, Decoder, partitions, similarity_judge
 from sklearn_hilander._judge import ClusterPairs, run_rounds, single_samples
 from sklearn_hilander._linkage_model import (
     N_FOLDS,
@@ -16,10 +17,10 @@ from sklearn_hilander._linkage_model import (
     outside_fold,
     train_linkage,
 )
-from sklearn_hilander._pairs import pair_dot, row_stochastic, sigmoid, sparse_pair_dot
+from sklearn_hilander._pair_graph import PairGraph
+from sklearn_hilander._pairs import row_stochastic, sigmoid, sparse_pair_dot
 from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, fit_perceptrons
 from sklearn_hilander._relational import RelationalModel
-from sklearn_hilander._relations import PairGraph
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
 # Pairs of a round that training keeps: those not ruled out, at most so many.
@@ -86,7 +87,7 @@ def train_relational(
         for school in schools:
             if judges is None:
                 school.attend(school.truth_judge, _LOWEST_FOR_TRUTH)
-                school.attend(_similarity_judge, _LOWEST_FOR_TRUTH)
+                school.attend(similarity_judge, _LOWEST_FOR_TRUTH)
             else:
                 school.attend(school.out_of_fold_judge(judges), _LOWEST)
         judges, losses = _teach(
@@ -98,7 +99,8 @@ def train_relational(
         loss_curve.append(float(np.mean(losses)))
         for loss in losses:
             on_network(loss)
-    return RelationalModel(linkage, judges), _calibrate(schools, judges), loss_curve
+    threshold, decoder = _calibrate(schools, judges)
+    return RelationalModel(linkage, judges, threshold, decoder), threshold, loss_curve
 
 
 def _teach(
@@ -132,6 +134,7 @@ class _School:
 
     def __init__(self, data: LabelledGraph, links: Links, random: np.random.RandomState) -> None:
         self.y = y = np.unique(data.y, return_inverse=True)[1]
+        self.links = links
         self.start = single_samples(links, data.weights)
         self.one_hot = sp.csr_array((np.ones(len(y), np.float32), (np.arange(len(y)), y)))
         self.fold_of_class = np.zeros(self.one_hot.shape[1], dtype=np.int64)
@@ -189,24 +192,25 @@ class _School:
         )
 
 
-def _similarity_judge(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
-    """Average linkage: mean probability and mean similarity in the smoothed view, half each."""
-    size = clusters.sizes
-    i, j = clusters.i, clusters.j
-    mean = pair_dot(clusters.sums[0], i, j) / (size[i] * size[j])
-    return 0.5 * relations[:, 0] + 0.5 * np.clip(mean, 0, 1)
+def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Decoder]:
+    """Threshold of the judge, and the decoder that does best; of equal ones the first.
 
-
-def _calibrate(schools: list[_School], judges: Perceptrons) -> float:
-    """Middle of the thresholds whose pairwise and BCubed F are as good as the best."""
-    thresholds, scores = [], []
-    for school in schools:
-        rounds = list(run_rounds(school.start, school.out_of_fold_judge(judges), lowest=_LOWEST))
-        thresholds = [threshold for threshold, _ in rounds]
-        scores.append([_mean_f(school.y, clusters.labels) for _, clusters in rounds])
-    mean = np.mean(scores, axis=0)
-    good = np.flatnonzero(mean >= mean.max() - _PLATEAU)
-    return thresholds[good[len(good) // 2]]
+    Of each decoder, the middle of the thresholds whose pairwise and BCubed F are as good as the
+    best.
+    """
+    found = []
+    for kind in DECODERS:
+        scores = []
+        for school in schools:
+            judge = school.out_of_fold_judge(judges)
+            decoded = list(partitions(kind, school.links, school.start, judge, _LOWEST, every=True))
+            scores.append([_mean_f(school.y, labels) for _, labels in decoded])
+        mean = np.mean(scores, axis=0)
+        good = np.flatnonzero(mean >= mean.max() - _PLATEAU)
+        at = good[len(good) // 2]
+        found.append((mean[at], Decoder(kind, decoded[at][0])))
+    best = max(found, key=lambda one: one[0])
+    return found[0][1].threshold, best[1]
 
 
 def _mean_f(y: np.ndarray, labels: np.ndarray) -> float:

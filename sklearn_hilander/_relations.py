@@ -7,88 +7,20 @@ random, as a logarithm: cosines of different encoders are made comparable by it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 
-from sklearn_hilander._adjacency import (
-    Adjacency,
-    CommonNeighbors,
-    adjacency_of,
-    common_neighbors,
-)
-from sklearn_hilander._pairs import (
-    Columns,
-    candidate_pairs,
-    logit,
-    pair_dot,
-    pair_max,
-    pair_sum,
-    unit_rows,
-)
+from sklearn_hilander._closeness import closeness, mean_cosine, pair_closeness
+from sklearn_hilander._flow_relations import flow_relations
+from sklearn_hilander._pair_graph import PairGraph
+from sklearn_hilander._pairs import Columns, logit, pair_dot, pair_max, pair_sum, unit_rows
 
 # Scales as shares of the number of neighbours: 1, 5, 10, 20, 40 of 40.
 _SHARES = (0.025, 0.125, 0.25, 0.5, 1.0)
 _WALK_SHARES = (0.125, 0.25, 0.75)
 # Links under this probability are left out of sums over shared neighbours.
 _MIN_LINK = 0.02
-# Nearer than this share of the distance at random is as near as can be.
-_LEAST_NEAR = 1e-3
-# Rows all alike have no distance at random: float32 noise is not taken for one.
-_LEAST_FAR = 1e-6
-# Mean squared differences under this are noise of float32.
-_ROUNDING = 1e-12
-
-
-@dataclass(frozen=True)
-class PairGraph:
-    """A neighbour graph as pairs of samples.
-
-    Attributes
-    ----------
-    features : ndarray of shape (n_nodes, n_features), float32
-        Unit rows.
-    indices : ndarray of shape (n_nodes, n_neighbors), int64
-    similarities : ndarray of shape (n_nodes, n_neighbors), float32
-    i, j : ndarray of shape (n_pairs,), int64
-        Pairs, ``i < j``, sorted.
-    """
-
-    features: np.ndarray
-    indices: np.ndarray
-    similarities: np.ndarray
-    i: np.ndarray
-    j: np.ndarray
-
-    @property
-    def n_nodes(self) -> int:
-        """Number of samples."""
-        return len(self.features)
-
-    @cached_property
-    def ranks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rank of j among the neighbours of i, and of i among those of j; each (n_pairs,).
-
-        From 1; k + 10 where it is none of them.
-        """
-        return _ranks(self.indices, self.i, self.j)
-
-    @cached_property
-    def adjacency(self) -> Adjacency:
-        """The pairs as a symmetric matrix."""
-        return adjacency_of(self.i, self.j, self.n_nodes)
-
-    @cached_property
-    def common(self) -> CommonNeighbors:
-        """Common neighbours of each pair."""
-        return common_neighbors(self.adjacency, np.stack(self.ranks, axis=1).reshape(-1))
-
-
-def pair_graph(features: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -> PairGraph:
-    """Pairs of a neighbour graph; an edge of similarity 0 is none."""
-    i, j = candidate_pairs(indices, similarities > 0)
-    return PairGraph(features, indices, similarities, i, j)
+# Of clusters of a flow: 5 and 10 of 40.
+_FLOW_SHARES = (0.125, 0.25)
 
 
 def scales_of(n_neighbors: int, shares: tuple[float, ...]) -> list[int]:
@@ -101,7 +33,8 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
 
     Closeness; ranks both ways; closeness against the mean of either end's nearest, and that of
     either end's q-th neighbour; shared neighbours; how often either end is a neighbour; similarity
-    of walks with locally scaled weights, and closeness of embeddings smoothed by them.
+    of walks with locally scaled weights, and closeness of embeddings smoothed by them; how either
+    end stands to the other's cluster of a flow (`flow_relations`).
 
     Parameters
     ----------
@@ -115,8 +48,8 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
     indices, X = graph.indices, graph.features
     k = indices.shape[1]
     out = Columns()
-    cosine, chance = pair_dot(X, i, j), _mean_cosine(X)
-    near, near_of_neighbors = _closeness(cosine, chance), _closeness(graph.similarities, chance)
+    cosine, chance = pair_dot(X, i, j), mean_cosine(X)
+    near, near_of_neighbors = closeness(cosine, chance), closeness(graph.similarities, chance)
     out.add(near)
     rank_of_j, rank_of_i = graph.ranks
     out.both(np.log(rank_of_j), np.log(rank_of_i))
@@ -134,11 +67,15 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
         walk = _local_walk(graph, cosine, q)
         out.add(_walk_similarity(graph, walk, graph.common.products(walk)))
         _, smooth = _smooth(graph, walk)
-        near = _pair_closeness(smooth, i, j)
+        near = pair_closeness(smooth, i, j)
         mean = _pair_mean(near, i, j, n)
         out.add(near)
         out.both(near - mean[i], near - mean[j])
-    out.add(_pair_closeness(unit_rows(X - X.mean(axis=0)), i, j))
+    out.add(pair_closeness(unit_rows(X - X.mean(axis=0)), i, j))
+    for q in scales_of(k, _FLOW_SHARES):
+        # A pair that is near both ways counts twice.
+        times = (rank_of_j <= q).astype(np.float64) + (rank_of_i <= q)
+        out.extend(flow_relations(i, j, times * _local_walk(graph, cosine, q), n))
     return out.stack()
 
 
@@ -185,7 +122,7 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, 
     out.both(p - best[i], p - best[j])
     once, twice = _smooth(graph, strong)
     for smooth in (once, twice):
-        near = _pair_closeness(smooth, i, j)
+        near = pair_closeness(smooth, i, j)
         mean = pair_sum(near * p, i, j, n) / degree
         out.add(near)
         out.both(near - mean[i], near - mean[j])
@@ -210,89 +147,6 @@ def smooth_by_links(graph: PairGraph, p: np.ndarray) -> np.ndarray:
         Unit rows.
     """
     return _smooth(graph, _strong_links(p.astype(np.float32)))[1]
-
-
-def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.ndarray:
-    """Embeddings with the covariance within clusters made round.
-
-    The covariance is that of differences over pairs, weighted by the linkage probabilities that
-    the model itself gives: within-class covariance normalisation without labels.
-
-    Parameters
-    ----------
-    graph : PairGraph
-    p : ndarray of shape (n_pairs,), float32
-    shrinkage : float
-        Share of the sphere in the covariance, in [0, 1].
-
-    Returns
-    -------
-    ndarray of shape (n_nodes, n_features), float32
-        Unit rows.
-    """
-    X = graph.features - graph.features.mean(axis=0)
-    d = X.shape[1]
-    # Sum over pairs of p (x_i - x_j)(x_i - x_j)^T: the graph's Laplacian between the rows.
-    linked = graph.adjacency.weighted_sum(p, X) - X
-    degree = graph.adjacency.sum(p)[:, None].astype(np.float32)
-    covariance = (X.T @ (degree * X - linked)).astype(np.float64)
-    covariance = (covariance + covariance.T) / 2
-    scale = np.trace(covariance) / d
-    # Equal rows, but for the rounding of float32: there is nothing to make round.
-    if not scale > _ROUNDING * p.sum():
-        return graph.features
-    covariance = (1 - shrinkage) * covariance / scale + shrinkage * np.eye(d)
-    values, vectors = np.linalg.eigh(covariance)
-    # Rounding can take the least ones under what the shrinkage leaves, even under 0.
-    values = np.maximum(values, max(shrinkage, _ROUNDING))
-    return unit_rows(X @ ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32))
-
-
-def closeness_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Closeness of other pairs in this graph's embeddings, alone and against either end's nearest.
-
-    Returns
-    -------
-    ndarray of shape (n_pairs, 3), float32
-    """
-    out = Columns()
-    near = _pair_closeness(graph.features, i, j)
-    q = max(1, graph.similarities.shape[1] // 4)
-    chance = _mean_cosine(graph.features)
-    nearest = _closeness(graph.similarities[:, :q], chance).mean(axis=1)
-    out.add(near)
-    out.both(near - nearest[i], near - nearest[j])
-    return out.stack()
-
-
-def _mean_cosine(X: np.ndarray) -> float:
-    """Mean cosine of two unit rows taken at random."""
-    mean = X.mean(axis=0, dtype=np.float64)
-    return float(mean @ mean)
-
-
-def _closeness(cosine: np.ndarray, chance: float) -> np.ndarray:
-    """Logarithm of the squared distance at this mean cosine over that at each cosine."""
-    far = max(1 - chance, _LEAST_FAR)
-    return np.log(far / np.maximum(1 - cosine, _LEAST_NEAR * far)).astype(np.float32)
-
-
-def _pair_closeness(X: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    return _closeness(pair_dot(X, i, j), _mean_cosine(X))
-
-
-def _ranks(indices: np.ndarray, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    n, k = indices.shape
-    keys = (np.arange(n)[:, None] * n + indices).reshape(-1)
-    order = np.argsort(keys)
-    ascending = keys[order]
-
-    def rank(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        wanted = a * n + b
-        at = np.minimum(np.searchsorted(ascending, wanted), len(keys) - 1)
-        return np.where(ascending[at] == wanted, order[at] % k + 1.0, k + 10.0).astype(np.float32)
-
-    return rank(i, j), rank(j, i)
 
 
 def _strong_links(p: np.ndarray) -> np.ndarray:

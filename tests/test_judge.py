@@ -16,8 +16,8 @@ from sklearn_hilander._judge import (
     single_samples,
 )
 from sklearn_hilander._linkage_model import Links
+from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._relations import PairGraph
 
 seeds = st.integers(0, 10**6)
 FIELDS = ("labels", "sizes", "inner_p", "inner_count", "i", "j", "p", "count", "log_odds")

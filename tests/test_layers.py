@@ -34,17 +34,27 @@ ROOMS = {
     "_pairs": set(),
     "_perceptron": set(),
     "_adjacency": {"_pairs"},
-    "_relations": {"_adjacency", "_pairs"},
-    "_linkage_model": {"_pairs", "_perceptron", "_relations"},
+    "_pair_graph": {"_adjacency", "_pairs"},
+    "_closeness": {"_pair_graph", "_pairs"},
+    "_whitening": {"_pair_graph", "_pairs"},
+    "_flow": set(),
+    "_flow_relations": {"_flow", "_pairs"},
+    "_relations": {"_closeness", "_flow_relations", "_pair_graph", "_pairs"},
+    "_linkage_model": {
+        "_closeness", "_pair_graph", "_pairs", "_perceptron", "_relations", "_whitening",
+    },
     "_judge": {"_constraints", "_linkage_model", "_pairs"},
+    "_decoders": {"_constraints", "_flow", "_judge", "_linkage_model", "_pairs"},
     "_relational": {
-        "_judge", "_linkage_model", "_neighbors", "_pairs", "_perceptron", "_relations",
+        "_decoders", "_judge", "_linkage_model", "_neighbors", "_pair_graph", "_pairs",
+        "_perceptron",
     },
     "_relational_training": {
-        "_judge", "_linkage_model", "_pairs", "_perceptron", "_relational", "_relations", "metrics",
+        "_decoders", "_judge", "_linkage_model", "_pair_graph", "_pairs", "_perceptron",
+        "_relational", "metrics",
     },
     "_cluster_rounds": {
-        "_constraints", "_judge", "_pairs", "_relational", "_relations", "_types",
+        "_constraints", "_judge", "_pair_graph", "_pairs", "_relational", "_types",
     },
     "_growth": {
         "_cluster_rounds", "_constraints", "_decode", "_hierarchy", "_level_record", "_neighbors",
@@ -83,8 +93,8 @@ ROOMS = {
         "_clustering", "_device", "_merge_tree", "_types", "_validation", "_views",
     },
     "_model_arrays": {
-        "_architectures", "_judge", "_lander", "_linkage_model", "_model", "_perceptron",
-        "_persistence", "_relational", "_row_judge",
+        "_architectures", "_decoders", "_judge", "_lander", "_linkage_model", "_model",
+        "_perceptron", "_persistence", "_relational", "_row_judge",
     },
     "_growth_arrays": {"_cluster_rounds", "_judge", "_persistence", "_types"},
     "_constraint_arrays": {"_clustering", "_constraints", "_persistence"},

@@ -4,17 +4,12 @@ from conftest import make_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklearn_hilander._closeness import closeness_relations
+from sklearn_hilander._pair_graph import PairGraph, pair_graph
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
-from sklearn_hilander._relations import (
-    PairGraph,
-    closeness_relations,
-    graph_relations,
-    pair_graph,
-    probability_relations,
-    scales_of,
-    whiten_by_links,
-)
+from sklearn_hilander._relations import graph_relations, probability_relations, scales_of
+from sklearn_hilander._whitening import whiten_by_links
 
 
 def graph_of(X, k=8):
@@ -267,7 +262,7 @@ def test_relations_of_any_rows_are_finite_and_as_many(seed, n, k, d, kind, certa
     }[certainty].astype(np.float32)
     of_graph, (of_p, smooth) = graph_relations(graph), probability_relations(graph, p)
     of_cosine = closeness_relations(graph, graph.i, graph.j)
-    assert of_graph.shape == (len(graph.i), 40)
+    assert of_graph.shape == (len(graph.i), 50)
     assert of_p.shape == (len(graph.i), 25)
     assert of_cosine.shape == (len(graph.i), 3)
     assert smooth.shape == (n, d)

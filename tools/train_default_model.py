@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from sklearn.decomposition import PCA
 
 from sklearn_hilander import HiLanderClustering, _perceptron
 from sklearn_hilander._architectures import ARCHITECTURES
+from sklearn_hilander._decoders import Decoder
 from sklearn_hilander._linkage_model import LabelledGraph, assign_folds
 from sklearn_hilander._model import Model
 from sklearn_hilander._pairs import unit_rows
@@ -28,7 +30,7 @@ from sklearn_hilander._relational import graph_builder
 from sklearn_hilander._relational_training import train_relational
 from sklearn_hilander.datasets import load_glyphs, make_identities
 
-N_IDENTITIES = 32
+N_IDENTITIES, N_CROWDED = 24, 6
 # The mixture's own best is .35, but it has a few thousand rows a set: with more classes in the same
 # space joins go wrong more often, and wrong ones cost more.
 THRESHOLD = 0.5
@@ -70,6 +72,31 @@ def many_identities(seed: int) -> Iterator[Rows]:
         yield made
 
 
+def many_classes(seed: int) -> Iterator[Rows]:
+    """Hundreds of classes near each other: in use there are more of them than in training."""
+    n_made = 0
+    while n_made < N_CROWDED:
+        seed += 1
+        random = np.random.default_rng(seed)
+        try:
+            made = make_identities(
+                int(random.integers(6_000, 9_000)),
+                int(random.choice([64, 128, 256, 384])),
+                mean_size=float(random.choice([8, 15, 20, 30])),
+                size_distribution=str(random.choice(["lognormal", "constant"])),
+                nn_rate=float(random.choice([0.75, 0.8, 0.85, 0.9])),
+                superclass_size=float(random.choice([3, 6, 12])),
+                superclass_similarity=float(random.uniform(0.3, 0.7)),
+                noise_rank=int(random.choice([8, 16, 32])),
+                isotropic=float(random.uniform(0.1, 0.6)),
+                random_state=seed,
+            )
+        except ValueError:
+            continue
+        n_made += 1
+        yield made
+
+
 def characters(seed: int) -> Iterator[Rows]:
     """Characters of many fonts, as pixels along the main axes of other characters."""
     glyphs = load_glyphs(random_state=seed)
@@ -91,6 +118,7 @@ def make_mixture(seed: int, build_graph: Callable) -> list[LabelledGraph]:
     """All data sets, as graphs."""
     kinds = (
         ("identities", many_identities(100 + seed)),
+        ("many classes", many_classes(5_000 + seed)),
         ("characters", characters(seed)),
         ("digits", digits()),
     )
@@ -123,6 +151,9 @@ def main() -> None:
         settings=PerceptronSettings(HIDDEN_DIM, LEARNING_RATE, BATCH_SIZE),
         seed=args.seed,
         on_network=lambda loss: print(f"loss {loss:.3f}", flush=True),
+    )
+    network = replace(
+        network, linkage_threshold=THRESHOLD, decoder=Decoder(network.decoder.kind, THRESHOLD)
     )
     clusterer = HiLanderClustering()
     clusterer._set_model(Model(ARCHITECTURES["relational"], network, THRESHOLD, tuple(curve)))

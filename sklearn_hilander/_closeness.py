@@ -1,0 +1,47 @@
+"""How many times nearer two samples are than two taken at random, as a logarithm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sklearn_hilander._pair_graph import PairGraph
+from sklearn_hilander._pairs import Columns, pair_dot
+
+# Nearer than this share of the distance at random is as near as can be.
+_LEAST_NEAR = 1e-3
+# Rows all alike have no distance at random: float32 noise is not taken for one.
+_LEAST_FAR = 1e-6
+
+
+def closeness_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Closeness of other pairs in this graph's embeddings, alone and against either end's nearest.
+
+    Returns
+    -------
+    ndarray of shape (n_pairs, 3), float32
+    """
+    out = Columns()
+    near = pair_closeness(graph.features, i, j)
+    q = max(1, graph.similarities.shape[1] // 4)
+    chance = mean_cosine(graph.features)
+    nearest = closeness(graph.similarities[:, :q], chance).mean(axis=1)
+    out.add(near)
+    out.both(near - nearest[i], near - nearest[j])
+    return out.stack()
+
+
+def mean_cosine(X: np.ndarray) -> float:
+    """Mean cosine of two unit rows taken at random."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    return float(mean @ mean)
+
+
+def closeness(cosine: np.ndarray, chance: float) -> np.ndarray:
+    """Logarithm of the squared distance at this mean cosine over that at each cosine."""
+    far = max(1 - chance, _LEAST_FAR)
+    return np.log(far / np.maximum(1 - cosine, _LEAST_NEAR * far)).astype(np.float32)
+
+
+def pair_closeness(X: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Closeness of each pair of unit rows, (n_pairs,), float32."""
+    return closeness(pair_dot(X, i, j), mean_cosine(X))

@@ -1,0 +1,115 @@
+"""Linkage probabilities to one partition: by the judge, by average linkage, or by a flow.
+
+Which of them serves is chosen on classes held out of meta-training. The rounds of the judge then
+go on within the partition, so that there is a hierarchy whichever made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_hilander._constraints import NodeConstraints
+from sklearn_hilander._flow import flow_clusters, move_nodes
+from sklearn_hilander._judge import ClusterPairs, Judge, run_rounds
+from sklearn_hilander._linkage_model import Links
+from sklearn_hilander._pairs import pair_dot
+
+DECODERS = ("judge", "average", "flow")
+# Of a flow: share of the neighbours that it takes.
+_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """How samples are put into clusters.
+
+    Attributes
+    ----------
+    kind : {"judge", "average", "flow"}
+        Rounds of the judge, or of average linkage, with moves of single samples afterwards; or the
+        clusters of a flow along the linkage probabilities.
+    threshold : float
+        Where the rounds end; not used by "flow".
+    """
+
+    kind: str = "judge"
+    threshold: float = 0.5
+
+    def __call__(
+        self,
+        links: Links,
+        start: ClusterPairs,
+        judge: Judge,
+        constraints: NodeConstraints | None = None,
+    ) -> np.ndarray:
+        """Partition of the samples, (n_samples,), int64.
+
+        Parameters
+        ----------
+        links : Links
+        start : ClusterPairs
+            Single samples, but for those that must be together.
+        judge : callable
+        constraints : NodeConstraints, optional
+            Kept by rounds and moves, not by a flow.
+        """
+        *_, (_, labels) = partitions(self.kind, links, start, judge, self.threshold, constraints)
+        return labels
+
+
+def partitions(
+    kind: str,
+    links: Links,
+    start: ClusterPairs,
+    judge: Judge,
+    lowest: float,
+    constraints: NodeConstraints | None = None,
+    *,
+    every: bool = False,
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Threshold and partition; with `every`, after each threshold down to the lowest one."""
+    if kind == "flow":
+        yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), len(start.labels))
+        return
+    rounds = run_rounds(
+        start,
+        judge if kind == "judge" else similarity_judge,
+        lowest=lowest,
+        constraints=constraints,
+    )
+    for threshold, clusters in rounds:
+        if every or threshold == lowest:
+            yield threshold, move_samples(links, clusters.labels, constraints)
+
+
+def walk(links: Links) -> np.ndarray:
+    """Weights of a walk along the strongest pairs: squared probabilities; (n_pairs,)."""
+    q = max(1, round(_SHARE * links.graph.indices.shape[1]))
+    rank_of_j, rank_of_i = links.graph.ranks
+    times = (rank_of_j <= q).astype(np.float64) + (rank_of_i <= q)
+    return times * links.probability.astype(np.float64) ** 2
+
+
+def move_samples(
+    links: Links, labels: np.ndarray, constraints: NodeConstraints | None = None
+) -> np.ndarray:
+    """Move single samples to clusters that a walk which visits them goes to.
+
+    Samples that a constraint names stay where they are.
+    """
+    fixed = None
+    if constraints is not None:
+        named = (constraints.must, constraints.cannot, constraints.members[:, :1])
+        fixed = np.isin(np.arange(len(labels)), np.concatenate([part.ravel() for part in named]))
+    return move_nodes(links.graph.i, links.graph.j, walk(links), labels, fixed)
+
+
+def similarity_judge(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
+    """Average linkage: mean probability and mean similarity in the smoothed view, half each."""
+    size = clusters.sizes
+    i, j = clusters.i, clusters.j
+    mean = pair_dot(clusters.sums[0], i, j) / (size[i] * size[j])
+    return 0.5 * relations[:, 0] + 0.5 * np.clip(mean, 0, 1)
