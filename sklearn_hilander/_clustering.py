@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -121,7 +121,7 @@ class Grower(Protocol):
     ) -> tuple[Growth, NeighborGraph | None]:
         """Clusters of embeddings, level by level."""
 
-    def merges_below(self, growth: Growth, constraints: object) -> Merges:
+    def merges_below(self, growth: Growth, constraints: Any) -> Merges:
         """Merges under the last threshold of a growth."""
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import validate_data
 
 _FLOATS = [np.float64, np.float32, np.float16]
+
+
+@overload
+def check_rows(estimator: Any, X: Any, y: None = None, *, reset: bool = True) -> np.ndarray: ...
+
+
+@overload
+def check_rows(
+    estimator: Any, X: Any, y: ArrayLike, *, reset: bool = True
+) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> Any:

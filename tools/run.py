@@ -52,7 +52,11 @@ JOBS = {
     "test": Job(frozenset({"dev", "plot"}), (("-m", "pytest"),)),
     "lint": Job(
         frozenset({"dev"}),
-        (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", ".")),
+        (
+            ("-m", "ruff", "check", "."),
+            ("-m", "ruff", "format", "--check", "."),
+            ("-m", "mypy"),
+        ),
     ),
     "docs": Job(
         frozenset({"docs", "plot"}),
