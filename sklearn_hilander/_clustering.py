@@ -82,6 +82,10 @@ class KnownClusters:
     constraints: object = None
     groups: KnownGroups | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the views, which are computed again when asked for, and which hold functions."""
+        return {name: value for name, value in vars(self).items() if name != "views"}
+
     @cached_property
     def labels(self) -> np.ndarray:
         """Label of each sample, (n_samples,), int64."""
