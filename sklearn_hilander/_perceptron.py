@@ -63,7 +63,7 @@ class Perceptrons:
         for start in range(0, len(features), _PREDICT_ROWS):
             rows = torch.from_numpy(features[start : start + _PREDICT_ROWS])
             standard = ((rows - self.mean) / self.scale).clamp_(-CLAMP, CLAMP)
-            out[:, start : start + len(rows)] = _forward(standard, self.weights, self.biases)
+            out[:, start : start + len(rows)] = _forward(standard, self.weights, self.biases).numpy()
         return out
 
 
