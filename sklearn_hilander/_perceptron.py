@@ -63,7 +63,9 @@ class Perceptrons:
         for start in range(0, len(features), _PREDICT_ROWS):
             rows = torch.from_numpy(features[start : start + _PREDICT_ROWS])
             standard = ((rows - self.mean) / self.scale).clamp_(-CLAMP, CLAMP)
-            out[:, start : start + len(rows)] = _forward(standard, self.weights, self.biases).numpy()
+            log_odds = _forward(standard, self.weights, self.biases)
+            # Explicitly: numpy 2.0 to 2.2 warn of a tensor.
+            out[:, start : start + len(rows)] = log_odds.numpy()
         return out
 
 
