@@ -103,7 +103,8 @@ def test_everything_public_has_hints() -> None:
                 functions = [
                     inspect.unwrap(function)
                     for key, function in inspect.getmembers(thing, inspect.isroutine)
-                    if not key.startswith("_")
+                    if callable(function)
+                    and not key.startswith("_")
                     and getattr(function, "__module__", "").startswith("sklearn_hilander")
                 ]
             for function in functions:
