@@ -8,18 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # scikit-learn < 1.9
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-    class CallbackSupportMixin:
-        """Stand-in without methods: this scikit-learn has no callbacks."""
+if TYPE_CHECKING:
+    # scikit-learn has no type hints: its decorator would hide those of the methods.
+    class CallbackSupportMixin: ...
 
-    def with_callbacks(method: Callable) -> Callable:
-        """Return ``method`` as it is: this scikit-learn has no callbacks."""
-        return method
+    def with_callbacks(method: Method) -> Method: ...
+
+else:
+    try:
+        from sklearn.callback import CallbackSupportMixin, with_callbacks
+    except ImportError:  # scikit-learn < 1.9
+
+        class CallbackSupportMixin:
+            """Stand-in without methods: this scikit-learn has no callbacks."""
+
+        def with_callbacks(method):
+            """Return ``method`` as it is: this scikit-learn has no callbacks."""
+            return method
 
 
 __all__ = ["CallbackSupportMixin", "FitTask", "fit_task", "with_callbacks"]
@@ -80,7 +89,9 @@ class FitTask:
             yield subtask
 
     @contextmanager
-    def _reported(self, *, X=None, y=None, fitted=None) -> Iterator[None]:
+    def _reported(
+        self, *, X: Any = None, y: Any = None, fitted: Callable[[], dict[str, Any]] | None = None
+    ) -> Iterator[None]:
         if self._context is None:
             yield
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -82,6 +82,10 @@ class KnownClusters:
     constraints: object = None
     groups: KnownGroups | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the views, which are computed again when asked for, and which hold functions."""
+        return {name: value for name, value in vars(self).items() if name != "views"}
+
     @cached_property
     def labels(self) -> np.ndarray:
         """Label of each sample, (n_samples,), int64."""
@@ -121,7 +125,7 @@ class Grower(Protocol):
     ) -> tuple[Growth, NeighborGraph | None]:
         """Clusters of embeddings, level by level."""
 
-    def merges_below(self, growth: Growth, constraints: object) -> Merges:
+    def merges_below(self, growth: Growth, constraints: Any) -> Merges:
         """Merges under the last threshold of a growth."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sklearn_hilander._row_constraints import check_constraints
 
@@ -42,7 +43,12 @@ class Constraints:
     True
     """
 
-    def __init__(self, must_link=(), cannot_link=(), groups=None) -> None:
+    def __init__(
+        self,
+        must_link: ArrayLike = (),
+        cannot_link: ArrayLike = (),
+        groups: ArrayLike | None = None,
+    ) -> None:
         self._must_link = _pairs("must_link", must_link)
         self._cannot_link = _pairs("cannot_link", cannot_link)
         self._groups = None if groups is None else [_plain(g) for g in np.asarray(groups).tolist()]
@@ -68,7 +74,7 @@ class Constraints:
             return NotImplemented
         return self._as_json() == other._as_json()
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         """Numbers of pairs and groups."""
@@ -110,7 +116,7 @@ class Constraints:
             groups,
         )
 
-    def take(self, rows) -> Constraints:
+    def take(self, rows: ArrayLike) -> Constraints:
         """The same constraints on some of the rows, in another order.
 
         Parameters
@@ -187,11 +193,12 @@ class Constraints:
         }
 
 
-def _pairs(name: str, pairs: object) -> np.ndarray:
+def _pairs(name: str, pairs: Any) -> np.ndarray:
     """Pairs in ascending order, each once; (n_pairs, 2), int64."""
     array = np.asarray(pairs if len(pairs) else np.zeros((0, 2), dtype=np.int64))
     largest = int(array.max(initial=0)) if array.dtype.kind in "iu" else 0
-    checked = check_constraints(largest + 1, *(array if n == name else None for n in _NAMES), None)
+    must, cannot = (array if each == name else None for each in _NAMES)
+    checked = check_constraints(largest + 1, must, cannot, None)
     if checked is None:
         return np.zeros((0, 2), dtype=np.int64)
     kept = checked.must if name == "must_link" else checked.cannot

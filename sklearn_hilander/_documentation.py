@@ -22,7 +22,8 @@ class DocumentationLinkMixin:
         )
 
     def _get_doc_link(self) -> str:
-        return super()._get_doc_link() if documentation_url() else ""
+        # Of BaseEstimator, which comes after this class in an estimator's bases.
+        return super()._get_doc_link() if documentation_url() else ""  # type: ignore[misc]
 
 
 def documentation_url() -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _CHUNK_ROWS = 16_384
+_FARTHEST = float(np.finfo(np.float32).max)
 _MEDIAN_SAMPLE = 2_000
 
 
@@ -59,8 +60,11 @@ class RowScaler:
         """Embeddings of some rows, each from its own values alone; float32."""
         rows = np.array(X, dtype=np.float64, order="C")
         if self.metric == "euclidean":
-            rows -= self.center
-            rows /= self.scale
+            # New rows may lie as far out as a float64 can say: the farthest float32 will do.
+            with np.errstate(over="ignore"):
+                rows -= self.center
+                rows /= self.scale
+            np.clip(rows, -_FARTHEST, _FARTHEST, out=rows)
         else:
             # By the largest value first: the square of 1e200 is not a float64.
             largest = np.abs(rows).max(axis=1, keepdims=True)

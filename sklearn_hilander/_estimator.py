@@ -7,8 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -28,6 +30,9 @@ from sklearn_hilander._saving import SavingMixin, pretrained_model
 from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander._validation import check_rows
 from sklearn_hilander.metrics import pairwise_f_score
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class HiLanderClustering(
@@ -181,25 +186,25 @@ class HiLanderClustering(
 
     def __init__(
         self,
-        n_neighbors=None,
+        n_neighbors: int | None = None,
         *,
-        linkage_threshold="auto",
-        max_levels=None,
-        min_cluster_size=1,
-        metric="cosine",
-        algorithm="auto",
-        architecture="relational",
-        pretrained=None,
-        max_iter=None,
-        learning_rate=None,
-        batch_size=None,
-        hidden_dim=None,
-        device="auto",
-        n_jobs=None,
-        memory=None,
-        random_state=None,
-        verbose=0,
-    ):
+        linkage_threshold: float | Literal["auto"] = "auto",
+        max_levels: int | None = None,
+        min_cluster_size: int = 1,
+        metric: Literal["cosine", "euclidean"] = "cosine",
+        algorithm: Literal["auto", "brute", "hnsw"] = "auto",
+        architecture: str | Architecture = "relational",
+        pretrained: str | os.PathLike[str] | BaseEstimator | None = None,
+        max_iter: int | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        hidden_dim: int | None = None,
+        device: str = "auto",
+        n_jobs: int | None = None,
+        memory: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.linkage_threshold = linkage_threshold
         self.max_levels = max_levels
@@ -219,7 +224,15 @@ class HiLanderClustering(
         self.verbose = verbose
 
     @with_callbacks
-    def fit(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        must_link: ArrayLike | None = None,
+        cannot_link: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Meta-train if there are labels, then cluster the rows.
 
         Parameters
@@ -277,7 +290,15 @@ class HiLanderClustering(
             self._keep(known)
         return self
 
-    def fit_predict(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
+    def fit_predict(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        must_link: ArrayLike | None = None,
+        cannot_link: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> NDArray[np.int64]:
         """``fit(X, y).labels_``: unlike in scikit-learn's clusterers, `y` is not dropped.
 
         Parameters
@@ -293,7 +314,7 @@ class HiLanderClustering(
         """
         return self.fit(X, y, must_link=must_link, cannot_link=cannot_link, groups=groups).labels_
 
-    def score(self, X, y):
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Pairwise F of clustering `X` afresh with the model at hand. Changes nothing.
 
         With ``GridSearchCV(..., cv=GroupKFold())`` and ``groups=y`` this is a class-disjoint
@@ -317,7 +338,7 @@ class HiLanderClustering(
             known = cluster_rows(X, self._model, settings)
         return pairwise_f_score(y, known.labels)
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         clone = super().__sklearn_clone__()
         # A meta-trained model is a parameter like bundled weights: cloning must not empty it.
         clone.pretrained = self.pretrained
@@ -329,7 +350,9 @@ class HiLanderClustering(
         self.labels_, self.n_clusters_ = known.labels, known.n_clusters
         self.linkage_threshold_ = known.linkage_threshold
 
-    def _check_training_input(self, X, y):
+    def _check_training_input(
+        self, X: ArrayLike, y: ArrayLike | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Validated rows, and classes from 0 or None."""
         if y is None:
             return check_rows(self, X), None
@@ -351,7 +374,7 @@ class HiLanderClustering(
             return self.architecture
         return ARCHITECTURES[self.architecture]
 
-    def _parameter(self, name: str, architecture: Architecture):
+    def _parameter(self, name: str, architecture: Architecture) -> Any:
         """A parameter as given, or what the architecture takes None to be."""
         value = getattr(self, name)
         return getattr(architecture, name) if value is None else value

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander import _views
-from sklearn_hilander._clustering import decode_again
+from sklearn_hilander._clustering import KnownClusters, decode_again
 from sklearn_hilander._merge_tree import Hierarchy
 from sklearn_hilander._validation import check_rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class InspectionMixin:
@@ -21,14 +27,23 @@ class InspectionMixin:
     it.
     """
 
+    if TYPE_CHECKING:
+        # Of the estimator.
+        _known: KnownClusters
+        _model: Any
+        _cluster_settings: Any
+        _keep: Any
+
+        def _threads(self) -> AbstractContextManager[int]: ...
+
     @property
-    def exemplar_indices_(self) -> np.ndarray:
+    def exemplar_indices_(self) -> NDArray[np.int64]:
         """Row of the peak of each cluster, ndarray of shape (`n_clusters_`,), int64."""
         check_is_fitted(self)
         return _views.exemplars(self._known)
 
     @property
-    def cluster_centers_(self) -> np.ndarray:
+    def cluster_centers_(self) -> NDArray[np.float64]:
         """Mean of each cluster's rows, ndarray of shape (`n_clusters_`, n_features), float64.
 
         For ``metric="cosine"`` the mean of the rows at unit length, not scaled itself.
@@ -37,13 +52,13 @@ class InspectionMixin:
         return _views.centers(self._known)
 
     @property
-    def cluster_sizes_(self) -> np.ndarray:
+    def cluster_sizes_(self) -> NDArray[np.int64]:
         """Number of rows in each cluster, ndarray of shape (`n_clusters_`,), int64."""
         check_is_fitted(self)
         return _views.sizes(self._known)
 
     @property
-    def probabilities_(self) -> np.ndarray:
+    def probabilities_(self) -> NDArray[np.float64]:
         """Strength of each row's membership, ndarray of shape (n_samples,), float64 in [0, 1].
 
         The highest linkage threshold at which the row would still share a cluster with its
@@ -54,7 +69,7 @@ class InspectionMixin:
         return _views.probabilities(self._known, self._model)
 
     @property
-    def outlier_scores_(self) -> np.ndarray:
+    def outlier_scores_(self) -> NDArray[np.float64]:
         """How little each row is linked, ndarray of shape (n_samples,), float64 in [0, 1].
 
         1 - the highest linkage probability of the row and any other; 0 for exact copies.
@@ -68,7 +83,9 @@ class InspectionMixin:
         check_is_fitted(self)
         return _views.hierarchy(self._known, self._model)
 
-    def relabel(self, *, min_cluster_size=None, linkage_threshold=None):
+    def relabel(
+        self, *, min_cluster_size: int | None = None, linkage_threshold: float | None = None
+    ) -> Self:
         """Decode again from what ``fit`` found, without scoring anything anew.
 
         Changes `labels_`, `n_clusters_` and `linkage_threshold_`, and everything that follows from
@@ -107,7 +124,7 @@ class InspectionMixin:
         self._keep(decode_again(self._known, self._model, min_cluster_size, linkage_threshold))
         return self
 
-    def merge_candidates(self, top=50) -> np.recarray:
+    def merge_candidates(self, top: int = 50) -> np.recarray:
         """Pairs of clusters by the probability that they are one: what to look at next.
 
         Parameters
@@ -127,7 +144,7 @@ class InspectionMixin:
         check_scalar(top, "top", Integral, min_val=1)
         return _views.merges_to_review(self._known, self._model, top)
 
-    def split_candidates(self, top=50) -> np.recarray:
+    def split_candidates(self, top: int = 50) -> np.recarray:
         """Clusters by their weakest inner merge.
 
         Parameters
@@ -158,7 +175,7 @@ class InspectionMixin:
         check_is_fitted(self)
         return _views.linkage_pairs(self._known)
 
-    def soft_membership(self, X=None, *, top=5) -> sp.csr_array:
+    def soft_membership(self, X: ArrayLike | None = None, *, top: int = 5) -> sp.csr_array:
         """Sparse memberships, at most `top` clusters a row.
 
         A fitted row's is the share of its linkage probability that goes to each cluster, itself

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -112,6 +113,28 @@ class Lander(nn.Module):
             nn.PReLU(edge_dim), nn.Linear(edge_dim, edge_dim), nn.PReLU(edge_dim)
         )
         self.logits = nn.Linear(edge_dim, 2)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Options, and weights as arrays: for any device, and for skops, which knows no tensors."""
+        return {
+            "options": {
+                "n_features": self.n_features,
+                "hidden_dim": self.source.in_features,
+                "encoder": "gat" if isinstance(self.layers[0], GATLayer) else "gcn",
+                "mean_features": self.mean_features,
+                "n_layers": len(self.layers),
+            },
+            "weights": {name: w.cpu().numpy() for name, w in self.state_dict().items()},
+            "training": self.training,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Without memory or random numbers for weights that are replaced.
+        with torch.device("meta"):
+            Lander.__init__(self, **state["options"])
+        weights = {name: torch.tensor(w, device="cpu") for name, w in state["weights"].items()}
+        self.load_state_dict(weights, assign=True)
+        self.train(state["training"])
 
     def node_input(self, peak_features: Tensor, mean_features: Tensor) -> Tensor:
         """Input of each node, of shape (n_nodes, n_features or 2 * n_features).

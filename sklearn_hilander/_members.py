@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,15 +47,15 @@ class SizeBins:
 def check_labels(labels: ArrayLike, name: str = "labels") -> np.ndarray:
     """Cluster labels as int64 of shape (n_samples,), or ValueError."""
     # -0.5 or "a" is no label; 3.0, as a CSV gives it, is one.
-    labels = check_array(labels, dtype=None, ensure_2d=False, input_name=name)
-    if labels.ndim != 1:
-        raise ValueError(f"{name} must be 1-d, got an array of shape {labels.shape}.")
-    if labels.dtype.kind not in "iuf" or (labels != np.floor(labels)).any() or labels.min() < -1:
+    array: np.ndarray = check_array(labels, dtype=None, ensure_2d=False, input_name=name)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-d, got an array of shape {array.shape}.")
+    if array.dtype.kind not in "iuf" or (array != np.floor(array)).any() or array.min() < -1:
         raise ValueError(f"{name} must be integers from 0, or -1 for noise.")
-    return labels.astype(np.int64)
+    return array.astype(np.int64)
 
 
-def check_length(values: Sequence, n_samples: int, name: str) -> None:
+def check_length(values: Sized, n_samples: int, name: str) -> None:
     """Raise ValueError unless there is one value a sample."""
     if len(values) != n_samples:
         raise ValueError(f"{name} has {len(values)} rows, but there are labels of {n_samples}.")
@@ -63,11 +63,11 @@ def check_length(values: Sequence, n_samples: int, name: str) -> None:
 
 def check_numbers(values: ArrayLike, n_samples: int, name: str) -> np.ndarray:
     """One number a sample, float64 of shape (n_samples,), or ValueError."""
-    values = check_array(values, dtype=np.float64, ensure_2d=False, input_name=name)
-    if values.ndim != 1:
-        raise ValueError(f"{name} must be 1-d, got an array of shape {values.shape}.")
-    check_length(values, n_samples, name)
-    return values
+    array: np.ndarray = check_array(values, dtype=np.float64, ensure_2d=False, input_name=name)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-d, got an array of shape {array.shape}.")
+    check_length(array, n_samples, name)
+    return array
 
 
 def cluster_sizes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -99,7 +99,9 @@ def shares(
     mass = sp.csr_array(
         (weight[inside], (rows[inside], labels[others[inside]])), shape=(n, n_clusters)
     )
-    return largest_of_rows(sp.csr_array(sp.diags_array(1 / total) @ mass), top)
+    # diags_array came with scipy 1.12.
+    scale = sp.dia_array((1 / total[None], [0]), shape=(n, n))
+    return largest_of_rows(sp.csr_array(scale @ mass), top)
 
 
 def largest_of_rows(mass: sp.csr_array, top: int) -> sp.csr_array:

@@ -96,6 +96,7 @@ class Hierarchy(Levels):
             if linkage_threshold < self.thresholds[-1]:
                 merges = self.merges
             return first_come(components(merges, n_samples, linkage_threshold))
+        assert n_clusters is not None
         if not 1 <= n_clusters <= n_samples:
             raise ValueError(f"n_clusters={n_clusters} is not between 1 and {n_samples} samples.")
         least = n_samples - len(self.merges)

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_hilander._joining import assign_rows
-from sklearn_hilander._row_constraints import check_constraints
+from sklearn_hilander._joining import Assignment, assign_rows
+from sklearn_hilander._row_constraints import RowConstraints, check_constraints
 from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander._streaming import keep_rows
 from sklearn_hilander._validation import check_rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class NewRowsMixin:
     """New rows join known clusters or open new ones."""
 
-    def predict(self, X, *, must_link=None, cannot_link=None, groups=None):
+    if TYPE_CHECKING:
+        # Of the estimator.
+        labels_: NDArray[np.int64]
+        _known: Any
+        _model: Any
+        _cluster_settings: Any
+        _keep: Any
+        fit: Any
+
+        def _threads(self) -> AbstractContextManager[int]: ...
+
+    def predict(
+        self,
+        X: ArrayLike,
+        *,
+        must_link: ArrayLike | None = None,
+        cannot_link: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> NDArray[np.int64]:
         """Join rows to the known clusters, or open new ones. Changes nothing.
 
         An exact copy of a known row gets its label. A row that the model links to a known cluster
@@ -43,7 +68,15 @@ class NewRowsMixin:
         check_is_fitted(self, "labels_")
         return self._assign(X, must_link, cannot_link, groups)[1].labels
 
-    def partial_fit(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        must_link: ArrayLike | None = None,
+        cannot_link: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Do what ``predict`` does, and keep the rows: known rows never change their cluster.
 
         `labels_` then covers all rows seen since ``fit``, the new ones last; so do the other
@@ -80,7 +113,13 @@ class NewRowsMixin:
             )
         return self
 
-    def _assign(self, X, must_link, cannot_link, groups):
+    def _assign(
+        self,
+        X: ArrayLike,
+        must_link: ArrayLike | None,
+        cannot_link: ArrayLike | None,
+        groups: ArrayLike | None,
+    ) -> tuple[RowConstraints | None, Assignment]:
         """Constraints and assignment of new rows."""
         X = check_rows(self, X, reset=False)
         constraints = check_constraints(len(X), must_link, cannot_link, groups)

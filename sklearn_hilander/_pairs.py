@@ -78,7 +78,9 @@ def sparse_pair_dot(A: sp.csr_matrix, B: sp.csr_matrix, i: np.ndarray, j: np.nda
     return out
 
 
-def pair_max(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int, least: float):
+def pair_max(
+    values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int, least: float
+) -> np.ndarray:
     """Largest value of any pair that each node is in, (n_nodes,); `least` where there is none."""
     out = np.full(n_nodes, least, dtype=np.float32)
     np.maximum.at(out, i, values)

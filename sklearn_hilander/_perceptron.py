@@ -46,6 +46,16 @@ class Perceptrons:
     def __len__(self) -> int:
         return len(self.weights[0])
 
+    def __getstate__(self) -> dict[str, list[np.ndarray]]:
+        """Tensors as arrays, for skops, which knows no tensors."""
+        flat = {**vars(self), "mean": (self.mean,), "scale": (self.scale,)}
+        return {name: [part.numpy() for part in parts] for name, parts in flat.items()}
+
+    def __setstate__(self, state: dict[str, list[np.ndarray]]) -> None:
+        tensors = {name: tuple(map(torch.tensor, parts)) for name, parts in state.items()}
+        mean, scale = tensors.pop("mean")[0], tensors.pop("scale")[0]
+        vars(self).update(tensors, mean=mean, scale=scale)
+
     @torch.inference_mode()
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Log-odds of each network for each row, (n_networks, n_rows), float32."""
@@ -53,7 +63,9 @@ class Perceptrons:
         for start in range(0, len(features), _PREDICT_ROWS):
             rows = torch.from_numpy(features[start : start + _PREDICT_ROWS])
             standard = ((rows - self.mean) / self.scale).clamp_(-CLAMP, CLAMP)
-            out[:, start : start + len(rows)] = _forward(standard, self.weights, self.biases)
+            log_odds = _forward(standard, self.weights, self.biases)
+            # Explicitly: numpy 2.0 to 2.2 warn of a tensor.
+            out[:, start : start + len(rows)] = log_odds.numpy()
         return out
 
 

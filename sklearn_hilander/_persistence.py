@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -209,7 +210,7 @@ def check_int(value: object, where: str, low: int = 0, high: int = MAX_EXTENT) -
     return value
 
 
-def check_float(value: object, where: str, low: float = 0.0, high: float = math.inf) -> float:
+def check_float(value: Any, where: str, low: float = 0.0, high: float = math.inf) -> float:
     """A finite number from `low` to `high`."""
     if type(value) not in (int, float) or not (low <= value <= high and math.isfinite(value)):
         raise SavedFileError(f"{where} is not a finite number from {low} to {high}.")
@@ -264,7 +265,7 @@ def _planned(plan: Plan, header: dict) -> dict[str, ArraySpec]:
     return plan({key: value for key, value in header.items() if key != _CHECKSUM})
 
 
-def _check_table(specs: dict[str, ArraySpec], file: object) -> None:
+def _check_table(specs: dict[str, ArraySpec], file: Any) -> None:
     """Names, dtypes and shapes of the file's arrays; nothing is read yet."""
     names = set(file.keys())
     if names != specs.keys():

@@ -49,7 +49,7 @@ def as_bytes(images: ArrayLike) -> np.ndarray:
     images = np.asarray(images)
     if images.dtype.kind in "iu" and images.size and images.min() >= 0 and images.max() <= 255:
         return images.astype(np.uint8)
-    values = np.nan_to_num(images.astype(np.float32))
+    values: np.ndarray = np.nan_to_num(images.astype(np.float32))
     low, high = (values.min(), values.max()) if values.size else (0, 1)
     if low < 0 or high > 1:
         values = (values - low) / (high - low)

@@ -6,7 +6,7 @@ import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -42,6 +42,9 @@ from sklearn_hilander._persistence import (
 )
 from sklearn_hilander._version import __version__
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 # Names that `pretrained` may have, and the files that they stand for.
 PRETRAINED: dict[str, Path] = {
     "default": Path(__file__).parent / "weights" / "default.safetensors",
@@ -57,6 +60,16 @@ _LONGEST_TEXT = 10_000
 
 class SavingMixin:
     """``save`` and ``load`` of `HiLanderClustering`."""
+
+    if TYPE_CHECKING:
+        # Of the estimator.
+        n_features_in_: int
+        feature_names_in_: np.ndarray
+        _learned: bool
+        _get_param_names: Any
+        _keep: Any
+        _validate_params: Any
+        get_params: Any
 
     def save(self, path: str | os.PathLike[str], *, clusters: bool = True) -> None:
         """Write parameters, model and clusters to a safetensors file.
@@ -120,7 +133,7 @@ class SavingMixin:
         write_file(os.fspath(path), header, arrays, _plan)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Any:
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read an estimator that ``save`` wrote. Runs no code from the file.
 
         Name, shape, type and bounds of everything are checked before memory is taken for it, and

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import validate_data
 
 _FLOATS = [np.float64, np.float32, np.float16]
+
+
+@overload
+def check_rows(estimator: Any, X: Any, y: None = None, *, reset: bool = True) -> np.ndarray: ...
+
+
+@overload
+def check_rows(
+    estimator: Any, X: Any, y: ArrayLike, *, reset: bool = True
+) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> Any:
@@ -33,7 +44,8 @@ def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> 
     TypeError
         For a generator, sparse rows and what numpy cannot make numbers of.
     ValueError
-        As ``validate_data`` does, and for masked values, whose numbers would count otherwise.
+        As ``validate_data`` does, and for masked values, whose numbers would count otherwise. In
+        `y`, also for missing labels and for types that have no common order.
     """
     if isinstance(X, Iterator):
         raise TypeError(
@@ -42,7 +54,11 @@ def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> 
     if np.ma.is_masked(X):
         rows = np.flatnonzero(np.ma.getmaskarray(X).any(axis=tuple(range(1, X.ndim))))
         raise ValueError(f"X has masked values in {_name_rows(rows)}: fill them, or drop the rows.")
-    given = {} if y is None else {"y": y}
+    if y is None:
+        given: dict[str, Any] = {}
+    else:
+        _check_classes(y)
+        given = {"y": y}
     try:
         return validate_data(estimator, X, **given, dtype=_FLOATS, reset=reset)
     except ValueError as error:
@@ -50,6 +66,52 @@ def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> 
         if len(rows) == 0:
             raise
         raise ValueError(f"{_name_rows(rows)} of X: not all values are finite. {error}") from error
+
+
+def _check_classes(y: Any) -> None:
+    """Refuse labels that would be misread, or fail where no row could be named.
+
+    Raises
+    ------
+    TypeError
+        For a generator.
+    ValueError
+        For masked and missing labels, and for labels of types that have no common order.
+    """
+    if isinstance(y, Iterator):
+        raise TypeError(
+            f"y is a {type(y).__name__}, which can be read once only: pass a list or an array."
+        )
+    way_out = "give every row a class, the integer -1 to those of none, or drop the rows."
+    if np.ma.is_masked(y):
+        rows = np.flatnonzero(np.ma.getmaskarray(y).any(axis=tuple(range(1, y.ndim))))
+        raise ValueError(f"y has masked values in {_name_rows(rows)}: {way_out}")
+    try:
+        labels = np.asarray(y)
+    except ValueError:  # ragged, which scikit-learn says well
+        return
+    if labels.ndim != 1 or labels.dtype.kind not in "Of":
+        return
+    rows = np.flatnonzero([_is_missing(label) for label in labels.tolist()])
+    if len(rows):
+        # The beginning is scikit-learn's, which its checks of estimators look for.
+        raise ValueError(f"Input y contains NaN, None or infinity in {_name_rows(rows)}: {way_out}")
+    if labels.dtype.kind == "O":
+        try:
+            np.sort(labels)
+        except TypeError as error:
+            kinds = sorted({type(label).__name__ for label in labels})
+            raise ValueError(
+                f"y mixes labels of types that have no common order: {', '.join(kinds)}."
+            ) from error
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN, infinite, or pandas' NA, which has no truth value."""
+    try:
+        return label is None or bool(label != label) or label in (np.inf, -np.inf)
+    except (TypeError, ValueError):
+        return True
 
 
 def _not_finite(X: Any) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,14 +29,14 @@ from sklearn_hilander._types import Merges, concatenate_merges
 class Judging(Grower, Protocol):
     """A model, as this room needs it."""
 
-    def judged(self, growth: object) -> Merges | None:
+    def judged(self, growth: Any) -> Merges | None:
         """Pairs of clusters and the probability that they are one."""
 
 
 def once(compute: Callable) -> Callable:
     """Keep the result of a function of known clusters with them."""
 
-    def kept(known: KnownClusters, *args: object):
+    def kept(known: KnownClusters, *args: object) -> Any:
         if compute.__name__ not in known.views:
             known.views[compute.__name__] = compute(known, *args)
         return known.views[compute.__name__]
@@ -162,8 +162,8 @@ def splits_to_review(known: KnownClusters, model: Judging, top: int) -> np.recar
 def linkage_pairs(known: KnownClusters) -> np.recarray:
     """Every pair of neighbours that was scored, by their samples."""
     found = links(known)
-    return np.rec.fromarrays(
-        [known.first[found.a], known.first[found.b], found.probability], names="i,j,probability"
+    return np.rec.fromarrays(  # type: ignore[call-overload]  # numpy's hints lack names alone
+        (known.first[found.a], known.first[found.b], found.probability), names="i,j,probability"
     )
 
 

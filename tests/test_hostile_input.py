@@ -67,7 +67,7 @@ FORMS = {
     "torch tensor": torch.from_numpy,
     "big-endian": lambda X: X.astype(">f8"),
 }
-DTYPES = ["float16", "float32", "int8", "int64", "uint8", "bool"]
+DTYPES = ["float16", "float32", "float64", "int8", "int64", "uint8", "uint64", "bool"]
 # What must be refused: kind of error, and what its message must hold.
 BAD = {
     "NaN": (np.where(np.arange(72)[:, None] == 5, np.nan, X), ValueError, r"row 5 of X.*NaN"),
@@ -110,8 +110,16 @@ LABELS = {
 }
 BAD_LABELS = {
     "too few": (np.zeros(71), ValueError, "inconsistent numbers of samples"),
-    "NaN": (np.r_[np.nan, Y[1:]], ValueError, "y contains NaN"),
-    "infinity": (np.r_[np.inf, Y[1:]], ValueError, "y contains infinity"),
+    "NaN": (np.r_[np.nan, Y[1:]], ValueError, "y contains NaN.* in row 0:"),
+    "infinity": (np.r_[Y[1:], np.inf], ValueError, "y contains .*infinity in row 71:"),
+    "NaN among words": (np.array(["a", np.nan] * 36, object), ValueError, "in rows 1, 3, 5 and 33"),
+    "None": (np.array([*Y[1:], None], object), ValueError, "y contains .*None.* in row 71:"),
+    "missing integers": (pd.array([*Y[1:], None], dtype="Int64"), ValueError, "in row 71:"),
+    "masked": (np.ma.masked_array(Y, mask=Y == Y[-1]), ValueError, "y has masked values in rows"),
+    "words and numbers": (np.array([1, "a"] * 36, object), ValueError, "y mixes .*: int, str"),
+    "complex": (Y * 1j, ValueError, "Complex data"),
+    "generator": ((label for label in Y), TypeError, "y is a generator.*pass a list"),
+    "sparse": (sp.csr_array(Y[:, None]), TypeError, "[Ss]parse"),
     "two columns": (np.stack([Y, Y], axis=1), ValueError, "y should be a 1d array"),
     "a number": (3, ValueError, "1d array"),
 }
@@ -194,6 +202,21 @@ def test_rows_that_relations_must_be_learned_from(kind):
         assert_clustered(clusterer, rows)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("kind", [kind for kind in GOOD if GOOD[kind].shape[1] == 16])
+def test_rows_that_must_be_assigned(kind, metric):
+    clusterer = HiLanderClustering(metric=metric, pretrained="default").fit(X)
+    rows, known = GOOD[kind], clusterer.labels_
+    labels = clusterer.predict(rows)
+    assert labels.shape == (len(rows),)
+    assert labels.min() >= 0
+    opened = np.unique(labels[labels >= clusterer.n_clusters_])
+    np.testing.assert_array_equal(opened, clusterer.n_clusters_ + np.arange(len(opened)))
+    clusterer.partial_fit(rows)
+    np.testing.assert_array_equal(clusterer.labels_, np.r_[known, labels])
+    np.testing.assert_array_equal(clusterer.predict(rows), labels)
+
+
 @pytest.mark.parametrize("algorithm", ["brute", "hnsw"])
 @pytest.mark.parametrize("kind", ["one row", "two rows", "one more", "two copies of each"])
 def test_few_rows_in_either_search(kind, algorithm):
@@ -263,7 +286,14 @@ def test_rows_that_must_be_refused(kind):
     before = dict(vars(clusterer))
     calls = [lambda: clusterer.fit(rows), lambda: clusterer.fit(rows, Y)]
     if not isinstance(rows, pd.DataFrame):  # it has names of features, which comes first
-        calls += [lambda: clusterer.predict(rows), lambda: clusterer.score(rows, Y)]
+        calls += [
+            lambda: clusterer.predict(rows),
+            lambda: clusterer.score(rows, Y),
+            lambda: clusterer.partial_fit(rows),
+            lambda: clusterer.soft_membership(rows),
+        ]
+        if rows is None:  # which means the fitted rows
+            del calls[-1]
     for call in calls:
         with pytest.raises(error, match=f"(?s){message}"):
             call()
@@ -299,8 +329,11 @@ def test_parameters_out_of_range(parameter, value):
     clusterer = HiLanderClustering().fit(X)
     before = dict(vars(clusterer))
     clusterer.set_params(**{parameter: value})
-    with pytest.raises(ValueError, match=parameter):
+    with pytest.raises(ValueError, match=parameter) as caught:
         clusterer.fit(X)
+    # scikit-learn's own message, but for what it cannot know: devices and files.
+    known = f"The {parameter!r} parameter of HiLanderClustering must be "
+    assert str(caught.value).startswith(known) or parameter in ("device", "pretrained")
     clusterer.set_params(**{parameter: before[parameter]})
     assert all(vars(clusterer)[name] is value for name, value in before.items())
 
@@ -309,9 +342,16 @@ def test_parameters_out_of_range(parameter, value):
 def test_wrong_number_of_columns(n_features):
     clusterer = HiLanderClustering().fit(X)
     rows = np.ones((3, n_features))
-    for call in (clusterer.predict, lambda rows: clusterer.score(rows, [0, 0, 1])):
+    before = dict(vars(clusterer))
+    for call in (
+        clusterer.predict,
+        clusterer.partial_fit,
+        clusterer.soft_membership,
+        lambda rows: clusterer.score(rows, [0, 0, 1]),
+    ):
         with pytest.raises(ValueError, match=f"X has {n_features} features.*expecting 16"):
             call(rows)
+    assert all(vars(clusterer)[name] is value for name, value in before.items())
 
 
 def test_feature_names():

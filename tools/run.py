@@ -1,9 +1,11 @@
 """Set up a virtual environment beside the sources and run one job in it.
 
     python3 tools/run.py demo    the demonstration: learn from some characters, cluster others
-    python3 tools/run.py test    the test suite (--minimum: on the oldest supported releases)
-    python3 tools/run.py lint    ruff: lint and format
+    python3 tools/run.py test    the test suite (--minimum: on the oldest supported releases;
+                                 --sklearn 1.7: on that scikit-learn)
+    python3 tools/run.py lint    ruff: lint and format; mypy: the public interface
     python3 tools/run.py docs    the documentation, warnings as errors
+    python3 tools/run.py package sdist and wheel; the wheel alone in a fresh environment
 
 Further arguments go to the job's own program: ``python3 tools/run.py test -k metrics``.
 
@@ -52,8 +54,13 @@ JOBS = {
     "test": Job(frozenset({"dev", "plot"}), (("-m", "pytest"),)),
     "lint": Job(
         frozenset({"dev"}),
-        (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", ".")),
+        (
+            ("-m", "ruff", "check", "."),
+            ("-m", "ruff", "format", "--check", "."),
+            ("-m", "mypy"),
+        ),
     ),
+    "package": Job(frozenset({"package"}), (("tools/check_package.py",),)),
     "docs": Job(
         frozenset({"docs", "plot"}),
         (
@@ -75,9 +82,10 @@ class Environment:
     the stamp says what a completed installation holds, and is away while one is under way.
     """
 
-    def __init__(self, folder: Path, constraints: Path) -> None:
+    def __init__(self, folder: Path, constraints: Path, pins: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.constraints = constraints
+        self.pins = pins
         scripts = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
         self.python = folder.joinpath(*scripts)
         self._mark = folder / "made-by-hilander"
@@ -105,7 +113,7 @@ class Environment:
         return {"folder": str(self.folder), "sources": str(ROOT), "python": version}
 
     def _requirements_hash(self) -> str:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(" ".join(self.pins).encode())
         for path in (ROOT / "setup.cfg", ROOT / "pyproject.toml", self.constraints):
             digest.update(path.read_bytes())
         return digest.hexdigest()
@@ -148,7 +156,7 @@ class Environment:
         try:
             run_step(
                 f"install the package with {', '.join(sorted(extras))} (minutes, the first time)",
-                [*install, "--constraint", self.constraints, "--editable", package],
+                [*install, "--constraint", self.constraints, "--editable", package, *self.pins],
             )
         except subprocess.CalledProcessError as error:
             raise SetupError(
@@ -185,7 +193,14 @@ def main(arguments: Sequence[str]) -> int:
     minimum = name == "test" and "--minimum" in rest
     if minimum:
         rest.remove("--minimum")
+    variant, pins = "-minimum" if minimum else "", ()
+    if name == "test" and "--sklearn" in rest[:-1]:
+        at = rest.index("--sklearn")
+        variant, pins = f"-sklearn-{rest[at + 1]}", (f"scikit-learn=={rest[at + 1]}.*",)
+        del rest[at : at + 2]
     try:
+        if minimum and pins:
+            raise SetupError("--minimum has a scikit-learn of its own: leave --sklearn out.")
         if sys.version_info < OLDEST_PYTHON:
             raise SetupError(f"Python 3.10 or later is needed; this is {sys.version.split()[0]}.")
         if minimum and sys.version_info[:2] > NEWEST_PYTHON_FOR_MINIMUM:
@@ -194,10 +209,9 @@ def main(arguments: Sequence[str]) -> int:
                 f"{sys.version.split()[0]}."
             )
         folder = Path(os.environ.get("HILANDER_VENV") or ROOT / ".venv").absolute()
-        if minimum:
-            folder = folder.with_name(folder.name + "-minimum")
+        folder = folder.with_name(folder.name + variant)
         constraints = ROOT / "tools" / f"constraints{'-minimum' if minimum else ''}.txt"
-        environment = Environment(folder, constraints)
+        environment = Environment(folder, constraints, pins)
         environment.prepare(job.extras)
         for number, command in enumerate(job.commands, start=1):
             extra = rest if number == len(job.commands) else []

@@ -160,7 +160,7 @@ def _read_rows(options: Namespace, path: Path, progress: Progress, **columns: An
 
 def _read_samples(options: Namespace, table: Table) -> np.ndarray | list[str] | None:
     """Images or texts for the report; all that could be wrong with them is found here."""
-    samples = table.texts
+    samples: np.ndarray | list[str] | None = table.texts
     if options.images is not None:
         samples = read_images(options.images)
         if options.report is not None:

@@ -53,10 +53,11 @@ def render_report(content: ReportContent) -> str:
         probabilities=content.probabilities,
     )
     uris = {}
-    if content.has_images:
+    images = content.samples if isinstance(content.samples, np.ndarray) else None
+    if images is not None:
         paired = [row for pair in content.merge_candidates for row in pair.exemplars]
         shown = np.concatenate([*members, np.array(paired, dtype=np.int64)])
-        uris = image_uris(content.samples, shown)
+        uris = image_uris(images, shown)
     title = escape(content.title)
     body = [
         f"<h1>{title}</h1>",
@@ -66,7 +67,7 @@ def render_report(content: ReportContent) -> str:
         _candidates(content, set(clusters.tolist()), uris),
         "<footer>Made with sklearn_hilander.</footer>",
     ]
-    small = content.has_images and max(content.samples.shape[1:3]) < _SMALL_PIXELS
+    small = images is not None and max(images.shape[1:3]) < _SMALL_PIXELS
     kind = ' class="pixels"' if small else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -147,16 +148,17 @@ def _sheet(
     return "\n".join(parts)
 
 
-def _is_doubtful(content: ReportContent, row: int) -> bool:
+def _doubt(content: ReportContent, row: int) -> str:
+    """The probability of a row that is less sure than it should be, else nothing."""
     probabilities = content.probabilities
-    return probabilities is not None and bool(probabilities[row] < content.min_probability)
+    if probabilities is None or not probabilities[row] < content.min_probability:
+        return ""
+    return f' <span class="doubt">p = {probabilities[row]:.2f}</span>'
 
 
 def _figure(content: ReportContent, row: int, uris: dict[int, str]) -> str:
     """An image with its name under it."""
-    name, doubt = escape(content.name(row)), ""
-    if _is_doubtful(content, row):
-        doubt = f' <span class="doubt">p = {content.probabilities[row]:.2f}</span>'
+    name, doubt = escape(content.name(row)), _doubt(content, row)
     kind = ' class="doubtful"' if doubt else ""
     return (
         f'<figure{kind}><img src="{uris[row]}" alt="{name}">'
@@ -177,10 +179,8 @@ def _text(content: ReportContent, row: int) -> str:
 
 def _item(content: ReportContent, row: int, *, is_exemplar: bool) -> str:
     """A member as one line of a list."""
-    kinds, doubt = ["exemplar"] * is_exemplar, ""
-    if _is_doubtful(content, row):
-        kinds.append("doubtful")
-        doubt = f' <span class="doubt">p = {content.probabilities[row]:.2f}</span>'
+    doubt = _doubt(content, row)
+    kinds = ["exemplar"] * is_exemplar + ["doubtful"] * bool(doubt)
     kind = f' class="{" ".join(kinds)}"' if kinds else ""
     return f"<li{kind}>{_text(content, row)}{doubt}</li>"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def read_columns(path: Path, as_text: Iterable[str] = ()) -> dict[str, np.ndarra
     return {str(name): frame[name].to_numpy() for name in frame.columns}
 
 
-def load_numpy(path: Path, mmap_mode: str | None = None) -> Any:
+def load_numpy(path: Path, mmap_mode: Literal["r"] | None = None) -> Any:
     """The array of an ``.npy``, or the arrays of an ``.npz`` by name; no pickles."""
     try:
         loaded = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)

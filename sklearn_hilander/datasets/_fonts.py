@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,9 @@ class FontReader:
         for font in self.fonts:
             font.set_size(font.units_per_EM, 72)
         # The flags became an enumeration in matplotlib 3.10, and the integers a warning.
-        flags = getattr(ft2font, "LoadFlags", None)
-        self.flags = ft2font.LOAD_NO_HINTING if flags is None else flags.NO_HINTING
+        flags: Any = ft2font
+        new = hasattr(ft2font, "LoadFlags")
+        self.flags = flags.LoadFlags.NO_HINTING if new else flags.LOAD_NO_HINTING
 
     def characters(self, font: int) -> list[int]:
         """Code points with a glyph of their own (glyph 0 is the box for missing ones)."""

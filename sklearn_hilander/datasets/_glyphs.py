@@ -69,7 +69,7 @@ def _find_classes(min_samples: int) -> tuple[_Glyphs, ...]:
     mapped = [[c for c in reader.characters(f) if _is_graphic(c)] for f in range(len(FONTS))]
     n_mapped = Counter(c for characters in mapped for c in characters)
 
-    has_glyph = defaultdict(lambda: np.zeros(len(FONTS), dtype=bool))
+    has_glyph: defaultdict[int, np.ndarray] = defaultdict(lambda: np.zeros(len(FONTS), dtype=bool))
     n_same: Counter[tuple[int, int]] = Counter()
     for font, characters in enumerate(mapped):
         drawn, images = [], []
@@ -99,8 +99,8 @@ def _find_classes(min_samples: int) -> tuple[_Glyphs, ...]:
     for merged in members.values():
         glyphs = {f: c for c in reversed(merged) for f in np.flatnonzero(has_glyph[c]).tolist()}
         fonts = tuple(sorted(glyphs))
-        drawn = tuple(glyphs[font] for font in fonts)
-        classes.append(_Glyphs("".join(map(chr, merged)), fonts, drawn))
+        codes = tuple(glyphs[font] for font in fonts)
+        classes.append(_Glyphs("".join(map(chr, merged)), fonts, codes))
     return tuple(classes)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval
@@ -25,6 +26,9 @@ from sklearn_hilander.encoding._training import (
     seeded,
     train_classifier,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _FLOATS = [np.float64, np.float32]
 
@@ -176,7 +180,7 @@ class ClassifierEncoder(
         return tags
 
     @with_callbacks
-    def fit(self, X, y) -> ClassifierEncoder:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train the encoder as a classifier.
 
         Parameters
@@ -203,9 +207,9 @@ class ClassifierEncoder(
             fit_task(self, n_subtasks=self.max_iter, X=X, y=y) as task,
             unchanged_on_failure(self),
         ):
-            X, y = validate_data(self, X, y, dtype=_FLOATS, order="C")
+            rows, y = validate_data(self, X, y, dtype=_FLOATS, order="C")
             check_classification_targets(y)
-            image_shape = _check_image_shape(self.image_shape, X.shape[1])
+            image_shape = _check_image_shape(self.image_shape, rows.shape[1])
             device = resolve_device(self.device)
             classes, targets = np.unique(y, return_inverse=True)
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -218,9 +222,9 @@ class ClassifierEncoder(
                 max_shift=self.max_shift,
             )
             with thread_limit(self.n_jobs), seeded(seed, device):
-                encoder = build_encoder(X, self.backbone, image_shape, self.n_components)
+                encoder = build_encoder(rows, self.backbone, image_shape, self.n_components)
                 loss_curve = train_classifier(
-                    encoder, X, targets, settings, device, task, verbose=bool(self.verbose)
+                    encoder, rows, targets, settings, device, task, verbose=bool(self.verbose)
                 )
                 self.encoder_ = encoder
                 self.classes_ = classes
@@ -228,7 +232,7 @@ class ClassifierEncoder(
                 self.n_iter_ = len(loss_curve)
         return self
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Embed samples, of known classes or not.
 
         Parameters
@@ -249,9 +253,9 @@ class ClassifierEncoder(
             If there was no `fit`.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=_FLOATS, order="C", reset=False)
+        rows = validate_data(self, X, dtype=_FLOATS, order="C", reset=False)
         with thread_limit(self.n_jobs):
-            return embed(self.encoder_, X, resolve_device(self.device))
+            return embed(self.encoder_, rows, resolve_device(self.device))
 
     @property
     def _n_features_out(self) -> int:
@@ -275,4 +279,5 @@ def _check_image_shape(
             f"image_shape={image_shape!r} asks for {math.prod(sizes)} values a row, but X has "
             f"{n_features} features."
         )
-    return (1, *sizes) if len(sizes) == 2 else sizes
+    channels = 1 if len(sizes) == 2 else sizes[0]
+    return channels, sizes[-2], sizes[-1]

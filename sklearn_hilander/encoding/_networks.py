@@ -30,10 +30,15 @@ class Standardize(nn.Module):
         If given, rows are flattened images, and each channel has one mean and variance.
     """
 
+    size: torch.Tensor
+    mean: torch.Tensor
+    gain: torch.Tensor
+
     def __init__(self, X: np.ndarray, image_shape: tuple[int, int, int] | None) -> None:
         super().__init__()
         self.shape = image_shape if image_shape is not None else (X.shape[1],)
-        groups, axis = X, 0
+        groups = X
+        axis: int | tuple[int, int] = 0
         if image_shape is not None:
             groups, axis = X.reshape(len(X), image_shape[0], -1), (0, 2)
         # Divided by its largest magnitude first, so that no square overflows.
@@ -151,5 +156,5 @@ def make_cnn(image_shape: tuple[int, int, int]) -> nn.Module:
         channels = width
     # Large images: no more than a 4 × 4 grid of positions reaches the linear layer.
     if max(size) > CNN_GRID:
-        layers.append(nn.AdaptiveAvgPool2d([min(side, CNN_GRID) for side in size]))
+        layers.append(nn.AdaptiveAvgPool2d(tuple(min(side, CNN_GRID) for side in size)))
     return nn.Sequential(*layers, nn.Flatten())

@@ -143,7 +143,8 @@ def train_classifier(
     images = len(encoder.standardize.shape) > 1
     # Convolutions on the CPU take about half the time in this layout.
     memory_format = torch.channels_last if images else torch.preserve_format
-    encoder.to(device=device, memory_format=memory_format).train()
+    # torch's own hints lack the two together.
+    encoder.to(device=device, memory_format=memory_format).train()  # type: ignore[call-overload]
     head = CosineHead(encoder.embedding.out_features, int(y.max()) + 1, settings.margin).to(device)
     with torch.no_grad():
         inputs = torch.cat(

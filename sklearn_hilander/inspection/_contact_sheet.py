@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -200,7 +200,7 @@ class ContactSheetDisplay:
         ContactSheetDisplay
         """
         check_is_fitted(estimator)
-        found = {
+        found: dict[str, Any] = {
             "exemplar_indices": getattr(estimator, "exemplar_indices_", None),
             "probabilities": getattr(estimator, "probabilities_", None),
         }
@@ -222,10 +222,11 @@ class ContactSheetDisplay:
             Itself.
         """
         is_text = isinstance(self.samples, list)
-        sheet_size = text_sheet_size if is_text else image_sheet_size
-        draw = draw_text_sheet if is_text else draw_image_sheet
-        ax = axes_to_draw_on(type(self).__name__, ax, sheet_size(self.samples, self.members))
-        draw(ax, self.samples, self.clusters, self.members, self.sizes, self.framed, kwargs)
+        samples: Any = self.samples
+        sheet_size = (text_sheet_size if is_text else image_sheet_size)(samples, self.members)
+        ax = axes_to_draw_on(type(self).__name__, ax, sheet_size)
+        draw: Callable[..., None] = draw_text_sheet if is_text else draw_image_sheet
+        draw(ax, samples, self.clusters, self.members, self.sizes, self.framed, kwargs)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -234,7 +234,7 @@ def _draw_blocks(ax: Any, icicle: Icicle) -> Any:
     colors = hues[icicle.column % len(_HUES)]
     colors[:, 3] = np.where(icicle.is_even, _STRONG, _WEAK)
     colors[icicle.is_run, 3] = _PALE
-    blocks = PolyCollection(corners, facecolors=colors, edgecolors="white", linewidths=0.6)
+    blocks = PolyCollection(list(corners), facecolors=colors, edgecolors="white", linewidths=0.6)
     return ax.add_collection(blocks, autolim=False)
 
 

@@ -188,14 +188,14 @@ class LinkageCalibrationDisplay:
         check_is_fitted(estimator)
         if X is not None:
             estimator = clone(estimator).set_params(pretrained=estimator).fit(X)
-        y = column_or_1d(y)
+        classes: np.ndarray = column_or_1d(y)
         pairs = estimator.linkage_pairs()
-        check_length(y, len(estimator.labels_), "y")
+        check_length(classes, len(estimator.labels_), "y")
         if not len(pairs):
             raise ValueError("There are no pairs of neighbours: at least two distinct rows.")
-        same = y[pairs.i] == y[pairs.j]
-        if y.dtype.kind in "iu":
-            same &= y[pairs.i] != NOISE
+        same = classes[pairs.i] == classes[pairs.j]
+        if classes.dtype.kind in "iu":
+            same &= classes[pairs.i] != NOISE
         return cls.from_predictions(
             same,
             pairs.probability,
