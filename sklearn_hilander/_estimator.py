@@ -131,6 +131,11 @@ class HiLanderClustering(
         The threshold that was used.
     lander_ : Lander, RelationalModel or None
         The meta-trained model; None if there was no training.
+    selected_ : {"judge", "average", "flow"} or None
+        What puts rows into clusters, the one of them that did best on classes held out of
+        meta-training: the network that judges pairs of clusters, average linkage, or the map
+        equation of a walk along the linkage probabilities. None for the paper's networks and
+        without a model.
     loss_curve_ : list of float
         Mean loss of each epoch or pass; empty if there was no training.
     n_iter_ : int
@@ -415,7 +420,11 @@ class HiLanderClustering(
             min_cluster_size=1,
         )
         with task.subtask("meta-train", n_subtasks=None) as training:
-            return train(X, y, settings, clustering, partial(self._report_step, training))
+            model = train(X, y, settings, clustering, partial(self._report_step, training))
+        if self.verbose:
+            selected = "" if model.selected is None else f", selected: {model.selected}"
+            print(f"[HiLanderClustering] linkage threshold {model.linkage_threshold:.2f}{selected}")
+        return model
 
     def _model_at_hand(self) -> Model:
         """The model trained by this object, else the pretrained one, else none at all."""

@@ -76,6 +76,11 @@ class Model:
         """Number of features that the model is bound to; None if it takes any."""
         return self.network.n_features if isinstance(self.network, Lander) else None
 
+    @property
+    def selected(self) -> str | None:
+        """The decoder that did best on held-out classes; None where there was no choice."""
+        return self.network.decoder.kind if isinstance(self.network, RelationalModel) else None
+
     def to(self, device: torch.device) -> None:
         """Move the network to where the rows will be; relations are computed on the CPU."""
         if isinstance(self.network, Lander):

@@ -184,6 +184,7 @@ class SavingMixin:
         """The attributes that say what the model is."""
         self._model = model
         self.lander_ = model.network
+        self.selected_ = model.selected
         self.loss_curve_ = list(model.loss_curve)
         self.n_iter_ = len(model.loss_curve)
 

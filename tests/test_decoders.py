@@ -1,0 +1,57 @@
+"""Linkage probabilities to partitions, and to trees that have them."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from sklearn_hilander import HiLanderClustering
+from sklearn_hilander._decoders import DECODERS, Decoder
+from sklearn_hilander._judge import single_samples
+from sklearn_hilander._relational import graph_builder
+from sklearn_hilander.datasets import make_identities
+from sklearn_hilander.metrics import pairwise_f_score
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_every_decoder_has_its_partition_at_the_calibrated_threshold(kind):
+    """Whichever made the partition, there is a tree with it at that threshold."""
+    X, y = make_identities(400, 24, mean_size=10, nn_rate=0.9, random_state=0)
+    teacher = HiLanderClustering(max_iter=1, batch_size=128, random_state=0).fit(X, y)
+    assert teacher.selected_ in DECODERS
+    network = replace(teacher.lander_, decoder=Decoder(kind, 0.6), linkage_threshold=0.6)
+    teacher._set_model(replace(teacher._model, network=network, linkage_threshold=0.6))
+    X, y = make_identities(300, 24, mean_size=10, nn_rate=0.9, random_state=1)
+    fitted = HiLanderClustering(pretrained=teacher).fit(X)
+    assert fitted.selected_ == kind
+    features = fitted._known.embeddings.features
+    build_graph = graph_builder(40)
+    links = network.linkage(build_graph(features), build_graph)
+    start = single_samples(links, np.ones(len(features), np.float32))
+    partition = network.decoder(links, start, network.judge)
+    assert pairwise_f_score(partition[fitted._known.embeddings.inverse], fitted.labels_) == 1
+    cuts = [fitted.relabel(linkage_threshold=t).labels_ for t in (0.8, 0.6, 0.3)]
+    for finer, coarser in pairwise(cuts):
+        assert len(np.unique(np.stack([finer, coarser]), axis=1).T) == finer.max() + 1
+    for threshold, cut in zip((0.8, 0.6, 0.3), cuts, strict=True):
+        fresh = HiLanderClustering(pretrained=teacher, linkage_threshold=threshold).fit(X)
+        np.testing.assert_array_equal(fresh.labels_, cut)
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_every_decoder_keeps_constraints(kind):
+    X, y = make_identities(200, 24, mean_size=10, nn_rate=0.9, random_state=0)
+    teacher = HiLanderClustering(max_iter=1, batch_size=128, random_state=0).fit(X, y)
+    network = replace(teacher.lander_, decoder=Decoder(kind, 0.5), linkage_threshold=0.5)
+    teacher._set_model(replace(teacher._model, network=network, linkage_threshold=0.5))
+    first = HiLanderClustering(pretrained=teacher).fit_predict(X)
+    rng = np.random.default_rng(0)
+    together = np.array([rng.choice(np.flatnonzero(first == c), 2, replace=False)
+                         for c in range(first.max() + 1) if (first == c).sum() > 1])  # fmt: skip
+    apart = np.array([[0, row] for row in np.flatnonzero(first != first[0])[:5]])
+    labels = HiLanderClustering(pretrained=teacher).fit_predict(
+        X, cannot_link=together, must_link=apart[:1]
+    )
+    assert (labels[together[:, 0]] != labels[together[:, 1]]).all()
+    assert labels[apart[0, 0]] == labels[apart[0, 1]]
