@@ -29,7 +29,8 @@ from sklearn_hilander._persistence import (
 MAX_FEATURES = 2**24
 _KEYS = {
     "metric", "scale", "n_samples", "n_distinct", "n_nodes", "n_features", "n_neighbors", "n_parts",
-    "n_clusters", "linkage_threshold", "min_cluster_size", "growth", "constraints",
+    "n_clusters", "linkage_threshold", "min_cluster_size", "n_clustered", "growth",
+    "constraints",
 }  # fmt: skip
 _EMBEDDINGS = ("features", "inverse", "counts", "hashes", "first")
 
@@ -55,6 +56,7 @@ def describe_clusters(known: KnownClusters) -> dict:
         "n_clusters": int(known.n_clusters),
         "linkage_threshold": float(known.linkage_threshold),
         "min_cluster_size": int(known.min_cluster_size),
+        "n_clustered": int(known.n_clustered),
         "growth": describe_growth(known.growth),
         "constraints": describe_constraints(known.constraints, known.groups),
     }
@@ -92,6 +94,7 @@ def plan_clusters(description: object) -> dict[str, ArraySpec]:
     check_float(given["linkage_threshold"], "the linkage threshold", 0, 1)
     check_int(given["min_cluster_size"], "the minimum size of a cluster", 1)
     n_samples = check_int(given["n_samples"], "the number of samples", 1)
+    check_int(given["n_clustered"], "the number of samples clustered together", 1, n_samples)
     n_distinct = check_int(given["n_distinct"], "the number of distinct rows", 1, n_samples)
     n_nodes = check_int(given["n_nodes"], "the number of nodes", n_distinct, n_samples)
     n_features = check_int(given["n_features"], "the number of features", 1, MAX_FEATURES)
@@ -145,6 +148,7 @@ def build_clusters(description: dict, arrays: dict[str, np.ndarray]) -> KnownClu
         n_clusters=description["n_clusters"],
         linkage_threshold=float(description["linkage_threshold"]),
         min_cluster_size=description["min_cluster_size"],
+        n_clustered=description["n_clustered"],
         growth=build_growth(description["growth"], parts),
         constraints=constraints,
         groups=groups,

@@ -1,12 +1,16 @@
-"""New rows for a fitted clusterer: ``predict`` and ``partial_fit``."""
+"""New rows for a fitted clusterer: ``predict``, ``partial_fit`` and ``recluster``."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from numbers import Real
 
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_scalar
 
+from sklearn_hilander._callbacks import FitTask
 from sklearn_hilander._joining import assign_rows
+from sklearn_hilander._reclustering import recluster
 from sklearn_hilander._row_constraints import check_constraints
 from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander._streaming import keep_rows
@@ -78,6 +82,45 @@ class NewRowsMixin:
                     constraints,
                 )
             )
+        return self
+
+    def recluster(self, *, min_growth=1.0):
+        """Cluster all rows seen since ``fit`` afresh, together; clusters that go on keep their label.
+
+        ``partial_fit`` takes no decision back. This does: clusters may merge and come apart,
+        and the result is that of a ``fit`` on all rows at `linkage_threshold_`. Constraints that
+        came with the rows hold on. Labels stay contiguous from 0; of all such numberings, the one
+        that leaves most rows their label is taken. For numbers that last even where that
+        cannot be, see :func:`~sklearn_hilander.metrics.match_labels`.
+
+        Parameters
+        ----------
+        min_growth : float, default=1.0
+            Do nothing while there are fewer than `min_growth` times as many rows as there were
+            when all were last clustered together. In a stream,
+            ``partial_fit(chunk).recluster(min_growth=g)`` clusters all rows again whenever they have
+            grown by a factor of g, which altogether takes at most ``g / (g - 1)`` times as
+            long as clustering all of them once, if that takes as long as there are rows.
+
+        Returns
+        -------
+        self
+            Unchanged if this raises.
+
+        Notes
+        -----
+        Rows are kept as embeddings: for "euclidean" their scale stays that of ``fit``, and for the
+        "paper-" architectures their lengths are taken to be 1.
+        """
+        check_is_fitted(self, "labels_")
+        check_scalar(min_growth, "min_growth", Real, min_val=1)
+        known, model = self._known, self._model
+        if len(known.nodes) < min_growth * known.n_clustered:
+            return self
+        with unchanged_on_failure(self), self._threads() as n_threads:
+            settings = self._cluster_settings(n_threads, model)
+            on_level = partial(self._report_level, FitTask())
+            self._keep(recluster(known, model, settings, on_level))
         return self
 
     def _assign(self, X, must_link, cannot_link, groups):
