@@ -82,8 +82,7 @@ def main() -> None:
     cells = []
     for name, files in pairs.items():
         runs = [
-            run_pair(*files, SETTINGS[args.setting], seed, args.thresholds)
-            for seed in args.seeds
+            run_pair(*files, SETTINGS[args.setting], seed, args.thresholds) for seed in args.seeds
         ]
         results["pairs"][name] = runs
         pairwise = np.array([run["pairwise_f"] for run in runs])

@@ -22,6 +22,8 @@ from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._row_constraints import RowConstraints
 from sklearn_hilander._types import Growth, Merges, NeighborGraph
 
+_ALL_MERGES = "all_merges"
+
 
 @dataclass(frozen=True)
 class KnownGroups:
@@ -265,23 +267,27 @@ def decode_again(
     -------
     KnownClusters
     """
+    decoded = known
     if min_cluster_size is not None:
-        known = replace(known, min_cluster_size=min_cluster_size)
+        decoded = replace(decoded, min_cluster_size=min_cluster_size)
     if linkage_threshold is not None:
         merges = known.growth.merges
         if linkage_threshold < known.growth.thresholds[-1]:
             merges = all_merges(known, model)
-        known = replace(
-            known,
+        decoded = replace(
+            decoded,
             partition=components(merges, len(known.partition), linkage_threshold),
             linkage_threshold=linkage_threshold,
         )
-    return numbered(known)
+    decoded = numbered(decoded)
+    if _ALL_MERGES in known.views:
+        # They are of the growth, and that stays.
+        decoded.views[_ALL_MERGES] = known.views[_ALL_MERGES]
+    return decoded
 
 
 def all_merges(known: KnownClusters, model: Grower) -> Merges:
     """Merges over the nodes, those under the last threshold included; found once."""
-    key = "all_merges"
-    if key not in known.views:
-        known.views[key] = model.merges_below(known.growth, known.constraints)
-    return known.views[key]
+    if _ALL_MERGES not in known.views:
+        known.views[_ALL_MERGES] = model.merges_below(known.growth, known.constraints)
+    return known.views[_ALL_MERGES]

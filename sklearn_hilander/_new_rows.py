@@ -85,7 +85,7 @@ class NewRowsMixin:
         return self
 
     def recluster(self, *, min_growth=1.0):
-        """Cluster all rows seen since ``fit`` afresh, together; clusters that go on keep their label.
+        """Cluster all rows seen since ``fit`` afresh; clusters that go on keep their label.
 
         ``partial_fit`` takes no decision back. This does: clusters may merge and come apart,
         and the result is that of a ``fit`` on all rows at `linkage_threshold_`. Constraints that
@@ -98,9 +98,9 @@ class NewRowsMixin:
         min_growth : float, default=1.0
             Do nothing while there are fewer than `min_growth` times as many rows as there were
             when all were last clustered together. In a stream,
-            ``partial_fit(chunk).recluster(min_growth=g)`` clusters all rows again whenever they have
-            grown by a factor of g, which altogether takes at most ``g / (g - 1)`` times as
-            long as clustering all of them once, if that takes as long as there are rows.
+            ``partial_fit(chunk).recluster(min_growth=g)`` clusters all rows again whenever there
+            are g times as many. That takes altogether at most ``g / (g - 1)`` times as long as
+            clustering all of them once, where time grows with the number of rows.
 
         Returns
         -------

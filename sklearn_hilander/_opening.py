@@ -1,8 +1,8 @@
 """Rows that joined no known cluster, clustered among themselves.
 
-A few rows by themselves are a poor sight: every one of them has the others for neighbours, however far
-they are. So they are clustered in the company of the known rows that they are nearest to, which
-then leave: known clusters stay what they are.
+A few rows by themselves are a poor sight: each has the others for neighbours, however far they
+are. So they are clustered in the company of the known rows that they are nearest to, which then
+leave: known clusters stay what they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sklearn_hilander._neighbors import query_neighbors
 from sklearn_hilander._types import Growth, Merges, concatenate_merges
 
 # Nearest known rows of each row that come along.
-_COMPANY = 10
+_COMPANY = 5
 
 
 def open_clusters(

@@ -33,8 +33,7 @@ def recluster(
     Returns
     -------
     KnownClusters
-        Of the labels from 0 that clusters can have, those that leave most samples the label that they
-        had.
+        Labelled from 0, so that as many samples as possible keep their label.
     """
     embeddings = in_canonical_order(known.embeddings)
     nodes = np.arange(len(known.nodes)) if settings.faithful else embeddings.inverse
@@ -69,7 +68,7 @@ def _moved(constraints: NodeConstraints | None, new_of: np.ndarray) -> NodeConst
 
 
 def _numbered_as_before(fresh: KnownClusters, before: np.ndarray) -> KnownClusters:
-    """The same clusters, with the labels from 0 that leave most samples their label."""
+    """The same clusters, labelled from 0 so that most samples keep their label."""
     n = fresh.n_clusters
     # A label that so few clusters cannot reach is as good as none.
     matched = match_labels(np.where(before < n, before, -1), fresh.labels)

@@ -122,10 +122,12 @@ def test_stream_compares_chunks_with_all_at_once(folder, monkeypatch, capsys, or
     monkeypatch.setattr(sys, "argv", ["stream", *map(str, args)])
     stream.main()
     (found,) = json.loads(out.read_text())["pairs"]["easy"]
-    assert [step["rows"] for step in found["chunks"]] == [20, 20, 20, 20]
-    for part in ("at_once", "streamed", "reclustered", "half_predicted"):
-        assert 0 < found[part]["pairwise_f"] <= 1
-    assert found["reclustered_at_the_end"] == found["at_once"]
+    for part in found["streams"]:
+        assert [step["rows"] for step in part["chunks"]] == [20, 20, 20, 20]
+    assert [part["min_growth"] for part in found["streams"]] == [None, 1.25, 1.0]
+    for part in (found["at_once"], found["half_predicted"], *found["streams"]):
+        assert 0 < part["pairwise_f"] <= 1
+    assert found["streams"][-1] | found["at_once"] == found["streams"][-1]
     assert "in 4 chunks" in capsys.readouterr().out
 
 

@@ -55,7 +55,8 @@ ROOMS = {
     "_membership": {"_types"},
     "_review": {"_merge_tree", "_types"},
     "_clustering": {
-        "_constraints", "_embeddings", "_growth", "_merge_tree", "_neighbors", "_row_constraints", "_types",
+        "_constraints", "_embeddings", "_growth", "_merge_tree", "_neighbors",
+        "_row_constraints", "_types",
     },
     "_opening": {
         "_clustering", "_constraints", "_embeddings", "_growth", "_level_record", "_merge_tree",
