@@ -87,7 +87,7 @@ def plan_clusters(description: object) -> dict[str, ArraySpec]:
     SavedFileError
         If the description is not one of `describe_clusters`.
     """
-    given = check_keys(description, _KEYS, "the clusters")
+    given = check_keys(_completed(description), _KEYS, "the clusters")
     if given["metric"] not in ("cosine", "euclidean"):
         raise SavedFileError("the metric of the clusters is not known.")
     check_float(given["scale"], "the scale of the embeddings", np.finfo(np.float64).tiny)
@@ -129,6 +129,7 @@ def build_clusters(description: dict, arrays: dict[str, np.ndarray]) -> KnownClu
     SavedFileError
         If the arrays contradict each other.
     """
+    description = _completed(description)
     parts = {
         name.removeprefix("clusters/"): array
         for name, array in arrays.items()
@@ -155,6 +156,13 @@ def build_clusters(description: dict, arrays: dict[str, np.ndarray]) -> KnownClu
     )
     _check(known)
     return known
+
+
+def _completed(description: object) -> object:
+    """A description with what files did not say at first: samples clustered together at last."""
+    if isinstance(description, dict) and "n_samples" in description:
+        return {"n_clustered": description["n_samples"], **description}
+    return description
 
 
 def _check(known: KnownClusters) -> None:
