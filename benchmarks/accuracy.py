@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -20,8 +19,8 @@ import numpy as np
 
 from benchmarks.machine import describe_machine
 from benchmarks.more_peers import MORE_PEERS, PACKAGE_OF, k_means
+from benchmarks.pairs import add_pair_arguments, chosen_pairs, load
 from benchmarks.peers import PEERS, figures
-from benchmarks.run import find_pairs, load
 from sklearn_hilander import HiLanderClustering
 
 Tune = Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
@@ -83,25 +82,19 @@ def cell(runs: list[dict]) -> str:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=os.environ.get("HILANDER_DATA"))
-    parser.add_argument("--pairs", nargs="+", help="names of pairs (default: all)")
+    add_pair_arguments(parser)
     parser.add_argument("--methods", nargs="+", help="begin of names (default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, help="JSON file (default: benchmarks/results/...)")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("name the data folder: --data FOLDER, or the variable HILANDER_DATA")
-    pairs = find_pairs(args.data)
-    chosen = args.pairs or sorted(pairs)
-    if not pairs or set(chosen) - set(pairs):
-        parser.error(f"there are these pairs in {args.data}: {sorted(pairs)}")
+    pairs = chosen_pairs(parser, args)
     out = args.out or Path(__file__).parent / "results" / "accuracy.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     table: dict[str, list[str]] = {}
     results: dict[str, dict] = {}
     oracle = "k-means, true k (an oracle)"
-    for name in chosen:
-        train, test = (load(path) for path in pairs[name])
+    for name, files in pairs.items():
+        train, test = (load(path) for path in files)
         results[name] = {}
         for method, tuned, tuners in methods(args.seeds):
             if args.methods and not method.startswith(tuple(args.methods)):
@@ -115,8 +108,8 @@ def main() -> None:
         if not args.methods:
             runs = [figures(test[1], k_means(*test))]
             table.setdefault(oracle, []).append(cell(runs))
-    print("\n| method (what is tuned) | " + " | ".join(chosen) + " |")
-    print("|---" * (len(chosen) + 1) + "|")
+    print("\n| method (what is tuned) | " + " | ".join(pairs) + " |")
+    print("|---" * (len(pairs) + 1) + "|")
     for method, cells in table.items():
         print(f"| {method} | " + " | ".join(cells) + " |")
     print(f"\n{out}")

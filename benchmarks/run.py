@@ -1,7 +1,6 @@
 """Meta-train and cluster the pairs of a data folder; print one row as a table, and JSON beside it.
 
-A pair is two files ``<name>_train.npz`` (or ``<name>_meta.npz``) and ``<name>_test.npz`` with
-arrays ``X`` (n, d) and ``y`` (n,), of one encoder and disjoint classes.
+What a pair is: see ``benchmarks/pairs.py``.
 
     python -m benchmarks.run --data FOLDER
     python -m benchmarks.run --data FOLDER --setting paper-gcn
@@ -11,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.machine import describe_machine, peak_memory_mb
+from benchmarks.pairs import add_pair_arguments, chosen_pairs, load
 from benchmarks.peers import figures
 from sklearn_hilander import HiLanderClustering
 
@@ -30,24 +29,6 @@ SETTINGS = {
     "paper-gcn-auto": dict(architecture="paper-gcn", **PAPER),
     "paper-gat": dict(architecture="paper-gat", linkage_threshold=0.1, **PAPER),
 }
-
-
-def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Names of the pairs in a folder, and their two files."""
-    pairs = {}
-    for test in sorted(folder.glob("*_test.npz")):
-        name = test.stem.removesuffix("_test")
-        for kind in ("train", "meta"):
-            train = folder / f"{name}_{kind}.npz"
-            if train.exists():
-                pairs[name] = (train, test)
-    return pairs
-
-
-def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Rows as float32 and their classes."""
-    with np.load(path) as arrays:
-        return arrays["X"].astype(np.float32), arrays["y"].astype(np.int64)
 
 
 def run_pair(train: Path, test: Path, setting: dict, seed: int, thresholds: list[float]) -> dict:
@@ -82,14 +63,8 @@ def run_pair(train: Path, test: Path, setting: dict, seed: int, thresholds: list
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=os.environ.get("HILANDER_DATA"),
-        help="folder of the pairs (default: environment variable HILANDER_DATA)",
-    )
+    add_pair_arguments(parser)
     parser.add_argument("--setting", choices=SETTINGS, default="default")
-    parser.add_argument("--pairs", nargs="+", help="names of pairs (default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
         "--thresholds",
@@ -100,23 +75,14 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="JSON file (default: benchmarks/results/...)")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("name the data folder: --data FOLDER, or the variable HILANDER_DATA")
-    pairs = find_pairs(args.data)
-    if not pairs:
-        parser.error(f"no pair of *_train.npz or *_meta.npz and *_test.npz in {args.data}")
-    unknown = set(args.pairs or ()) - set(pairs)
-    if unknown:
-        parser.error(f"--pairs: {sorted(unknown)} not in {args.data}; there are {sorted(pairs)}")
+    pairs = chosen_pairs(parser, args)
     out = args.out or Path(__file__).parent / "results" / f"run-{args.setting}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    chosen = args.pairs or sorted(pairs)
     results = {"setting": args.setting, **describe_machine(), "pairs": {}}
     cells = []
-    for name in chosen:
+    for name, files in pairs.items():
         runs = [
-            run_pair(*pairs[name], SETTINGS[args.setting], seed, args.thresholds)
-            for seed in args.seeds
+            run_pair(*files, SETTINGS[args.setting], seed, args.thresholds) for seed in args.seeds
         ]
         results["pairs"][name] = runs
         pairwise = np.array([run["pairwise_f"] for run in runs])
@@ -132,8 +98,8 @@ def main() -> None:
         )
         results["peak_memory_mb"] = peak_memory_mb()
         out.write_text(json.dumps(results, indent=2) + "\n")
-    print("\n| method (how tuned) | " + " | ".join(chosen) + " |")
-    print("|---" * (len(chosen) + 1) + "|")
+    print("\n| method (how tuned) | " + " | ".join(pairs) + " |")
+    print("|---" * (len(pairs) + 1) + "|")
     print(f"| HiLanderClustering, {args.setting} | " + " | ".join(cells) + " |")
     print(f"\n{out}")
 

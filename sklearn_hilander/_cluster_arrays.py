@@ -29,7 +29,8 @@ from sklearn_hilander._persistence import (
 MAX_FEATURES = 2**24
 _KEYS = {
     "metric", "scale", "n_samples", "n_distinct", "n_nodes", "n_features", "n_neighbors", "n_parts",
-    "n_clusters", "linkage_threshold", "min_cluster_size", "growth", "constraints",
+    "n_clusters", "linkage_threshold", "min_cluster_size", "n_clustered", "growth",
+    "constraints",
 }  # fmt: skip
 _EMBEDDINGS = ("features", "inverse", "counts", "hashes", "first")
 
@@ -55,6 +56,7 @@ def describe_clusters(known: KnownClusters) -> dict:
         "n_clusters": int(known.n_clusters),
         "linkage_threshold": float(known.linkage_threshold),
         "min_cluster_size": int(known.min_cluster_size),
+        "n_clustered": int(known.n_clustered),
         "growth": describe_growth(known.growth),
         "constraints": describe_constraints(known.constraints, known.groups),
     }
@@ -85,13 +87,14 @@ def plan_clusters(description: object) -> dict[str, ArraySpec]:
     SavedFileError
         If the description is not one of `describe_clusters`.
     """
-    given = check_keys(description, _KEYS, "the clusters")
+    given = check_keys(_completed(description), _KEYS, "the clusters")
     if given["metric"] not in ("cosine", "euclidean"):
         raise SavedFileError("the metric of the clusters is not known.")
     check_float(given["scale"], "the scale of the embeddings", np.finfo(np.float64).tiny)
     check_float(given["linkage_threshold"], "the linkage threshold", 0, 1)
     check_int(given["min_cluster_size"], "the minimum size of a cluster", 1)
     n_samples = check_int(given["n_samples"], "the number of samples", 1)
+    check_int(given["n_clustered"], "the number of samples clustered together", 1, n_samples)
     n_distinct = check_int(given["n_distinct"], "the number of distinct rows", 1, n_samples)
     n_nodes = check_int(given["n_nodes"], "the number of nodes", n_distinct, n_samples)
     n_features = check_int(given["n_features"], "the number of features", 1, MAX_FEATURES)
@@ -126,6 +129,7 @@ def build_clusters(description: dict, arrays: dict[str, np.ndarray]) -> KnownClu
     SavedFileError
         If the arrays contradict each other.
     """
+    description = _completed(description)
     parts = {
         name.removeprefix("clusters/"): array
         for name, array in arrays.items()
@@ -145,12 +149,20 @@ def build_clusters(description: dict, arrays: dict[str, np.ndarray]) -> KnownClu
         n_clusters=description["n_clusters"],
         linkage_threshold=float(description["linkage_threshold"]),
         min_cluster_size=description["min_cluster_size"],
+        n_clustered=description["n_clustered"],
         growth=build_growth(description["growth"], parts),
         constraints=constraints,
         groups=groups,
     )
     _check(known)
     return known
+
+
+def _completed(description: object) -> object:
+    """A description with what files did not say at first: samples clustered together at last."""
+    if isinstance(description, dict) and "n_samples" in description:
+        return {"n_clustered": description["n_samples"], **description}
+    return description
 
 
 def _check(known: KnownClusters) -> None:

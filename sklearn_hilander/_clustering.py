@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._embeddings import (
     Embeddings,
     RowScaler,
@@ -20,6 +21,8 @@ from sklearn_hilander._merge_tree import components, first_come
 from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._row_constraints import RowConstraints
 from sklearn_hilander._types import Growth, Merges, NeighborGraph
+
+_ALL_MERGES = "all_merges"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class KnownClusters:
     n_clusters : int
     linkage_threshold : float
     min_cluster_size : int
+    n_clustered : int
+        Samples that were clustered together at last; the others, which came later, joined.
     growth : Growth
         Over the nodes.
     constraints : NodeConstraints or None
@@ -78,8 +83,9 @@ class KnownClusters:
     n_clusters: int
     linkage_threshold: float
     min_cluster_size: int
+    n_clustered: int
     growth: Growth
-    constraints: object = None
+    constraints: NodeConstraints | None = None
     groups: KnownGroups | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -95,11 +101,6 @@ class KnownClusters:
     def row_parts(self) -> np.ndarray:
         """Part of each distinct row, (n_distinct,), int64."""
         return self.partition[self.nodes[self.embeddings.first]]
-
-    @cached_property
-    def row_labels(self) -> np.ndarray:
-        """Label of each distinct row, (n_distinct,), int64."""
-        return self.number[self.row_parts]
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -153,14 +154,62 @@ def cluster_rows(
     scaler = fit_row_scaler(X, settings.metric, settings.n_neighbors)
     embeddings = canonical_embeddings(X, scaler)
     nodes = np.arange(len(X)) if settings.faithful else embeddings.inverse
-    on_nodes = None if constraints is None else constraints.on_nodes(nodes)
+    return cluster_embeddings(
+        embeddings,
+        scaler,
+        nodes,
+        model,
+        settings,
+        mean_features=X.astype(np.float32) if settings.faithful else None,
+        on_level=on_level,
+        constraints=None if constraints is None else constraints.on_nodes(nodes),
+        group_names=None if constraints is None else constraints.group_names,
+    )
+
+
+def cluster_embeddings(
+    embeddings: Embeddings,
+    scaler: RowScaler,
+    nodes: np.ndarray,
+    model: Grower,
+    settings: ClusterSettings,
+    *,
+    mean_features: np.ndarray | None = None,
+    on_level: OnLevel | None = None,
+    constraints: NodeConstraints | None = None,
+    group_names: np.ndarray | None = None,
+) -> KnownClusters:
+    """Cluster rows that are embeddings already.
+
+    Parameters
+    ----------
+    embeddings : Embeddings
+        In canonical order.
+    scaler : RowScaler
+        That made them.
+    nodes : ndarray of shape (n_samples,), int64
+        Node of each sample.
+    model : Model
+    settings : ClusterSettings
+    mean_features : ndarray of shape (n_samples, n_features), float32, optional
+        As in `grow_by_scorer`, where each sample is a node.
+    on_level : callable, optional
+    constraints : NodeConstraints, optional
+        On the nodes.
+    group_names : ndarray of shape (n_groups,), optional
+        Of the groups of `constraints`.
+
+    Returns
+    -------
+    KnownClusters
+    """
     if settings.faithful:
-        growth, graph = model.grow(
+        growth, _ = model.grow(
             embeddings.features[embeddings.inverse],
             settings,
-            mean_features=X.astype(np.float32),
+            mean_features=mean_features,
             on_level=on_level,
-            constraints=on_nodes,
+            constraints=constraints,
         )
         graph = None
     else:
@@ -169,7 +218,7 @@ def cluster_rows(
             settings,
             weights=embeddings.counts,
             on_level=on_level,
-            constraints=on_nodes,
+            constraints=constraints,
         )
     if graph is None:
         distinct = torch.from_numpy(embeddings.features)
@@ -185,11 +234,10 @@ def cluster_rows(
         n_clusters=0,
         linkage_threshold=settings.linkage_threshold,
         min_cluster_size=settings.min_cluster_size,
+        n_clustered=len(nodes),
         growth=growth,
-        constraints=on_nodes,
-        groups=None
-        if constraints is None
-        else KnownGroups(constraints.group_names, on_nodes.members),
+        constraints=constraints,
+        groups=None if group_names is None else KnownGroups(group_names, constraints.members),
     )
     return numbered(known)
 
@@ -223,23 +271,27 @@ def decode_again(
     -------
     KnownClusters
     """
+    decoded = known
     if min_cluster_size is not None:
-        known = replace(known, min_cluster_size=min_cluster_size)
+        decoded = replace(decoded, min_cluster_size=min_cluster_size)
     if linkage_threshold is not None:
         merges = known.growth.merges
         if linkage_threshold < known.growth.thresholds[-1]:
             merges = all_merges(known, model)
-        known = replace(
-            known,
+        decoded = replace(
+            decoded,
             partition=components(merges, len(known.partition), linkage_threshold),
             linkage_threshold=linkage_threshold,
         )
-    return numbered(known)
+    decoded = numbered(decoded)
+    if _ALL_MERGES in known.views:
+        # They are of the growth, and that stays.
+        decoded.views[_ALL_MERGES] = known.views[_ALL_MERGES]
+    return decoded
 
 
 def all_merges(known: KnownClusters, model: Grower) -> Merges:
     """Merges over the nodes, those under the last threshold included; found once."""
-    key = "all_merges"
-    if key not in known.views:
-        known.views[key] = model.merges_below(known.growth, known.constraints)
-    return known.views[key]
+    if _ALL_MERGES not in known.views:
+        known.views[_ALL_MERGES] = model.merges_below(known.growth, known.constraints)
+    return known.views[_ALL_MERGES]

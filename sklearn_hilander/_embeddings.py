@@ -147,33 +147,51 @@ def canonical_embeddings(X: np.ndarray, scaler: RowScaler) -> Embeddings:
     )
 
 
-def match_rows(new: Embeddings, known: Embeddings) -> np.ndarray:
+def match_rows(new: Embeddings, known: Embeddings, by_hash: np.ndarray) -> np.ndarray:
     """Find exact copies of known rows.
 
     Parameters
     ----------
     new, known : Embeddings
+    by_hash : ndarray of shape (n_distinct_known,), int64
+        Known distinct rows in the order of their hashes.
 
     Returns
     -------
     ndarray of shape (n_distinct_new,), int64
         Distinct row of `known` that is an exact copy, or -1.
     """
+    hashes = known.hashes[by_hash]
     found = np.full(len(new.hashes), -1, dtype=np.int64)
-    candidates = np.searchsorted(known.hashes, new.hashes, side="left")
+    at = np.searchsorted(hashes, new.hashes, side="left")
     pending = np.arange(len(new.hashes))
     # More than one pass only where different rows share a hash.
     while len(pending):
-        at = candidates[pending]
-        pending = pending[at < len(known.hashes)]
-        at = candidates[pending]
-        pending = pending[known.hashes[at] == new.hashes[pending]]
-        at = candidates[pending]
-        same = (known.features[at] == new.features[pending]).all(axis=1)
-        found[pending[same]] = at[same]
+        pending = pending[at[pending] < len(hashes)]
+        pending = pending[hashes[at[pending]] == new.hashes[pending]]
+        rows = by_hash[at[pending]]
+        same = (known.features[rows] == new.features[pending]).all(axis=1)
+        found[pending[same]] = rows[same]
         pending = pending[~same]
-        candidates[pending] += 1
+        at[pending] += 1
     return found
+
+
+def in_canonical_order(embeddings: Embeddings) -> Embeddings:
+    """The same distinct rows as `canonical_embeddings` orders them, wherever they were added."""
+    order = np.argsort(embeddings.hashes, kind="stable")
+    features, hashes = embeddings.features[order], embeddings.hashes[order]
+    if (hashes[1:] == hashes[:-1]).any():
+        order, features, hashes, _ = _sort_collisions(order, features, hashes)
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    return Embeddings(
+        features=features,
+        inverse=position[embeddings.inverse],
+        counts=embeddings.counts[order],
+        hashes=hashes,
+        first=embeddings.first[order],
+    )
 
 
 def _chunks(X: np.ndarray) -> range:

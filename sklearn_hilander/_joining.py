@@ -10,11 +10,12 @@ import numpy as np
 
 from sklearn_hilander._clustering import Grower, KnownClusters
 from sklearn_hilander._constraints import NodeConstraints
-from sklearn_hilander._embeddings import Embeddings, canonical_embeddings
+from sklearn_hilander._embeddings import Embeddings, canonical_embeddings, match_rows
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._merge_tree import first_come
+from sklearn_hilander._opening import open_clusters
 from sklearn_hilander._row_constraints import RowConstraints
-from sklearn_hilander._types import Growth
+from sklearn_hilander._types import Growth, Merges, concatenate_merges
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Assignment:
         Distinct new rows that were clustered among themselves.
     growth : Growth or None
         Of those.
+    bridges : Merges
+        Linkage of distinct known rows, `a`, and rows of `opened`, `b`.
     on_rows : NodeConstraints or None
         Constraints on the distinct new rows.
     """
@@ -84,6 +87,7 @@ class Assignment:
     neighbor: np.ndarray
     opened: np.ndarray
     growth: Growth | None
+    bridges: Merges
     on_rows: NodeConstraints | None
 
 
@@ -97,8 +101,8 @@ def assign_rows(
     """Join rows to known clusters, or open new ones.
 
     An exact copy of a known row is in its cluster. A row joins the cluster that it most probably
-    belongs to, if that is probable enough. All other rows are clustered among themselves and get
-    the next free labels.
+    belongs to, if that is probable enough. All other rows are clustered among themselves, in the
+    company of their known neighbours, and get the next free labels.
 
     Parameters
     ----------
@@ -114,7 +118,7 @@ def assign_rows(
     Assignment
     """
     new = canonical_embeddings(X, known.scaler)
-    copies = match_known(new, known)
+    copies = match_rows(new, known.embeddings, known.by_hash)
     on_rows = None if constraints is None else constraints.on_nodes(new.inverse)
     part = np.where(copies >= 0, known.row_parts[copies], -1)
     probability, neighbor = np.zeros(len(part)), np.full(len(part), -1)
@@ -136,12 +140,9 @@ def assign_rows(
             part = units.spread(part)
     opened = np.flatnonzero(part < 0)
     labels = np.where(part >= 0, known.number[part], -1)[new.inverse]
-    growth = None
+    growth, bridges = None, concatenate_merges([])
     if len(opened):
-        among = None if on_rows is None else _restrict(on_rows, opened, len(part))
-        growth, _ = model.grow(
-            new.features[opened], settings, weights=new.counts[opened], constraints=among
-        )
+        growth, bridges = open_clusters(new, opened, known, model, settings, on_rows)
         rows = np.full(len(part), -1)
         rows[opened] = growth.labels[-1]
         over_samples = rows[new.inverse]
@@ -149,25 +150,9 @@ def assign_rows(
         large = np.bincount(over_samples[is_new]) >= known.min_cluster_size
         numbers = first_come(over_samples[is_new], large)
         labels[is_new] = np.where(numbers >= 0, numbers + known.n_clusters, -1)
-    return Assignment(labels, new, copies, part, probability, neighbor, opened, growth, on_rows)
-
-
-def match_known(new: Embeddings, known: KnownClusters) -> np.ndarray:
-    """Distinct known row that is an exact copy of each distinct new row, or -1."""
-    hashes = known.embeddings.hashes[known.by_hash]
-    found = np.full(len(new.hashes), -1, dtype=np.int64)
-    at = np.searchsorted(hashes, new.hashes, side="left")
-    pending = np.arange(len(new.hashes))
-    # More than one pass only where different rows share a hash.
-    while len(pending):
-        pending = pending[at[pending] < len(hashes)]
-        pending = pending[hashes[at[pending]] == new.hashes[pending]]
-        rows = known.by_hash[at[pending]]
-        same = (known.embeddings.features[rows] == new.features[pending]).all(axis=1)
-        found[pending[same]] = rows[same]
-        pending = pending[~same]
-        at[pending] += 1
-    return found
+    return Assignment(
+        labels, new, copies, part, probability, neighbor, opened, growth, bridges, on_rows
+    )
 
 
 def best_by_part(
@@ -285,18 +270,3 @@ def _taken(known: KnownClusters, names: np.ndarray) -> dict[tuple[int, int], set
         if new_of[group] >= 0:
             out[int(known.partition[node]), int(new_of[group])].add(int(rows[node]))
     return out
-
-
-def _restrict(on_rows: NodeConstraints, rows: np.ndarray, n_rows: int) -> NodeConstraints | None:
-    """Constraints among some of the rows, numbered anew."""
-    new_of = np.full(n_rows, -1)
-    new_of[rows] = np.arange(len(rows))
-
-    def inside(pairs: np.ndarray) -> np.ndarray:
-        moved = new_of[pairs]
-        return moved[(moved >= 0).all(axis=1)]
-
-    members = on_rows.members[new_of[on_rows.members[:, 0]] >= 0]
-    members = np.stack([new_of[members[:, 0]], members[:, 1]], axis=1)
-    among = NodeConstraints(inside(on_rows.must), inside(on_rows.cannot), members)
-    return None if among.is_empty else among

@@ -138,7 +138,7 @@ class Hierarchy(Levels):
         merges = Merges(a, b, every.probability)
         n_leaves = n_clusters + int((self.clusters < 0).sum())
         tree = spanning_forest(merges, n_leaves)
-        return linkage_matrix(_leave_out(tree, n_clusters, n_leaves), max(n_clusters, 1))
+        return linkage_matrix(leave_out(tree, n_clusters, n_leaves), max(n_clusters, 1))
 
     def to_pandas(self) -> Any:
         """The merges as a data frame, one row a merge.
@@ -262,16 +262,20 @@ def linkage_matrix(tree: Merges, n_nodes: int) -> np.ndarray:
     return Z
 
 
-def _root(parent: list[int], node: int) -> int:
-    """Root of a node, with the path to it halved."""
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
+def leave_out(tree: Merges, n_kept: int, n_nodes: int) -> Merges:
+    """The same forest without its leaves from `n_kept` on: merges of kept ones alone.
 
+    Parameters
+    ----------
+    tree : Merges
+        Of `spanning_forest`.
+    n_kept, n_nodes : int
 
-def _leave_out(tree: Merges, n_kept: int, n_nodes: int) -> Merges:
-    """The same tree without its leaves from `n_kept` on: merges of kept ones alone."""
+    Returns
+    -------
+    Merges
+        Two kept leaves are joined at the probability at which they were before.
+    """
     parent = list(range(n_nodes))
     a, b, probability = [], [], []
     for one, other, p in zip(
@@ -285,3 +289,11 @@ def _leave_out(tree: Merges, n_kept: int, n_nodes: int) -> Merges:
             b.append(other)
             probability.append(p)
     return Merges(np.array(a, dtype=np.int64), np.array(b, dtype=np.int64), np.array(probability))
+
+
+def _root(parent: list[int], node: int) -> int:
+    """Root of a node, with the path to it halved."""
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node

@@ -24,7 +24,7 @@ from sklearn_hilander._relational import RelationalModel, graph_builder
 from sklearn_hilander._relational_training import train_relational
 from sklearn_hilander._row_judge import Known, RowJudge, row_relations
 from sklearn_hilander._row_training import train_row_judge
-from sklearn_hilander._scoring import LanderScorer, LocalScalingScorer
+from sklearn_hilander._scoring import LanderScorer, LocalScalingScorer, ReachScorer
 from sklearn_hilander._training import build_training_levels, train_lander
 from sklearn_hilander._types import Growth, Merges, NeighborGraph, concatenate_merges
 from sklearn_hilander.metrics import pairwise_f_score
@@ -92,10 +92,10 @@ class Model:
         """Clusters of embeddings; options as in `grow_by_scorer` and `grow_by_relations`."""
         if isinstance(self.network, RelationalModel):
             return grow_by_relations(features, self.network, settings, **options)
-        return grow_by_scorer(features, self.join_scorer(), settings, **options)
+        return grow_by_scorer(features, self.level_scorer(), settings, **options)
 
-    def join_scorer(self) -> LanderScorer | LocalScalingScorer:
-        """What scores the edges of a new row to its known neighbours."""
+    def level_scorer(self) -> LanderScorer | LocalScalingScorer:
+        """What scores the edges of a level."""
         if isinstance(self.network, Lander):
             return LanderScorer(self.network)
         return LocalScalingScorer()
@@ -117,7 +117,8 @@ class Model:
                 features, known.views["row_judge"], settings.n_neighbors, settings.device
             )
             return Candidates(pairs.row, pairs.part, self.row_judge(pairs), pairs.neighbor)
-        return score_neighborhoods(features, known, self.join_scorer(), settings)
+        scorer = self.level_scorer() if isinstance(self.network, Lander) else ReachScorer()
+        return score_neighborhoods(features, known, scorer, settings)
 
     def merges_below(self, growth: Growth, constraints: NodeConstraints | None) -> Merges:
         """All merges of a growth, those under its last threshold included."""

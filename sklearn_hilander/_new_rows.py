@@ -1,16 +1,20 @@
-"""New rows for a fitted clusterer: ``predict`` and ``partial_fit``."""
+"""New rows for a fitted clusterer: ``predict``, ``partial_fit`` and ``recluster``."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_scalar
 
+from sklearn_hilander._callbacks import FitTask
 from sklearn_hilander._joining import Assignment, assign_rows
+from sklearn_hilander._reclustering import recluster
 from sklearn_hilander._row_constraints import RowConstraints, check_constraints
 from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander._streaming import keep_rows
@@ -31,6 +35,7 @@ class NewRowsMixin:
         _cluster_settings: Any
         _keep: Any
         fit: Any
+        _report_level: Any
 
         def _threads(self) -> AbstractContextManager[int]: ...
 
@@ -111,6 +116,45 @@ class NewRowsMixin:
                     constraints,
                 )
             )
+        return self
+
+    def recluster(self, *, min_growth: float = 1.0) -> Self:
+        """Cluster all rows seen since ``fit`` afresh; clusters that go on keep their label.
+
+        ``partial_fit`` takes no decision back. This does: clusters may merge and come apart,
+        and the result is that of a ``fit`` on all rows at `linkage_threshold_`. Constraints that
+        came with the rows hold on. Labels stay contiguous from 0; of all such numberings, the one
+        that leaves most rows their label is taken. For numbers that last even where that
+        cannot be, see :func:`~sklearn_hilander.metrics.match_labels`.
+
+        Parameters
+        ----------
+        min_growth : float, default=1.0
+            Do nothing while there are fewer than `min_growth` times as many rows as there were
+            when all were last clustered together. In a stream,
+            ``partial_fit(chunk).recluster(min_growth=g)`` clusters all rows again whenever there
+            are g times as many. That takes altogether at most ``g / (g - 1)`` times as long as
+            clustering all of them once, where time grows with the number of rows.
+
+        Returns
+        -------
+        self
+            Unchanged if this raises.
+
+        Notes
+        -----
+        Rows are kept as embeddings: for "euclidean" their scale stays that of ``fit``, and for the
+        "paper-" architectures their lengths are taken to be 1.
+        """
+        check_is_fitted(self, "labels_")
+        check_scalar(min_growth, "min_growth", Real, min_val=1)
+        known, model = self._known, self._model
+        if len(known.nodes) < min_growth * known.n_clustered:
+            return self
+        with unchanged_on_failure(self), self._threads() as n_threads:
+            settings = self._cluster_settings(n_threads, model)
+            on_level = partial(self._report_level, FitTask())
+            self._keep(recluster(known, model, settings, on_level))
         return self
 
     def _assign(

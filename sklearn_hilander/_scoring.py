@@ -10,6 +10,8 @@ from sklearn_hilander._types import EdgeScores, Level
 
 # Squared distances under this are noise of float32.
 _MIN_SQUARED_DISTANCE = 1e-6
+# A new row joins a sample that it is nearer to than that sample's neighbour of this rank.
+_REACH = 3
 
 
 class OracleScorer:
@@ -91,4 +93,25 @@ class LocalScalingScorer:
             nodes = torch.arange(level.graph.n_nodes, device=squared.device)
         indices = level.graph.indices[nodes]
         linkage = torch.exp2(-squared[nodes] / (scales[nodes][:, None] * scales[indices]))
+        return EdgeScores(linkage, density_from_linkage(linkage, level.graph.similarities[nodes]))
+
+
+class ReachScorer:
+    r"""Scores of new rows against known ones, without any training.
+
+    .. math:: \hat r_{ij} = 2^{-\delta_{ij}^2 / \rho_j^2}
+
+    with :math:`\delta^2 = 1 - s` and :math:`\rho_j` the :math:`\delta` of known sample j's third
+    neighbour. The scale of the new row is left out: a row of no known cluster is far from all
+    samples, and by its own scale its nearest ones are near.
+    """
+
+    n_hops = 2
+    max_neighbors = 9
+
+    def __call__(self, level: Level, nodes: Tensor) -> EdgeScores:
+        """Score the edges of new rows, `nodes`, to the known ones of a level."""
+        squared = (1 - level.graph.similarities).clamp_min(_MIN_SQUARED_DISTANCE)
+        reach = squared[:, :_REACH].max(dim=1).values
+        linkage = torch.exp2(-squared[nodes] / reach[level.graph.indices[nodes]])
         return EdgeScores(linkage, density_from_linkage(linkage, level.graph.similarities[nodes]))

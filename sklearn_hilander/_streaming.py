@@ -185,6 +185,8 @@ def _growth_of_all(
         for parts, name in ((merges, "merges"), (links, "links"), (reviewed, "reviewed")):
             found = getattr(joined.growth, name)
             parts.append(Merges(own[found.a], own[found.b], found.probability))
+        theirs = known.nodes[known.embeddings.first[joined.bridges.a]]
+        links.append(Merges(theirs, own[joined.bridges.b], joined.bridges.probability))
         highest = int(known.growth.prominence.max(initial=0))
         rank[joined.opened] = highest + 1 + joined.growth.prominence
     every = concatenate_merges(merges)

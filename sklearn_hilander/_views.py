@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_hilander._clustering import Grower, KnownClusters, all_merges
-from sklearn_hilander._embeddings import canonical_embeddings
+from sklearn_hilander._embeddings import canonical_embeddings, match_rows
 from sklearn_hilander._growth import ClusterSettings
-from sklearn_hilander._joining import Joiner, match_known
+from sklearn_hilander._joining import Joiner
 from sklearn_hilander._level_record import peaks_of
 from sklearn_hilander._membership import (
     each_once,
@@ -179,7 +179,7 @@ def new_membership(
 ) -> sp.csr_array:
     """Probability of each new row to belong to each cluster; that of its copy for a known one."""
     new = canonical_embeddings(X, known.scaler)
-    copies = match_known(new, known)
+    copies = match_rows(new, known.embeddings, known.by_hash)
     fresh, old = np.flatnonzero(copies < 0), np.flatnonzero(copies >= 0)
     shape = (len(copies), known.n_clusters)
     out = sp.csr_array(shape)

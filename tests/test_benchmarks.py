@@ -3,6 +3,7 @@
 import json
 import sys
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -39,20 +40,22 @@ def test_run_writes_a_row_and_json(folder, monkeypatch, capsys):
     assert "| HiLanderClustering, default |" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("program", ["run", "stream", "accuracy"])
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         ([], "name the data folder"),
         (["--data", "nowhere"], "no pair of"),
-        (["--pairs", "hard"], "not in"),
+        (["--pairs", "hard"], "['hard'] not in"),
     ],
 )
-def test_run_says_what_is_missing(folder, monkeypatch, capsys, args, message):
+def test_a_program_says_what_is_missing(folder, monkeypatch, capsys, program, args, message):
     monkeypatch.delenv("HILANDER_DATA", raising=False)
     if "--pairs" in args:
-        args = ["--data", folder, *args]
+        args = ["--data", str(folder), *args]
+    monkeypatch.setattr(sys, "argv", [program, *args])
     with pytest.raises(SystemExit):
-        call(monkeypatch, *args)
+        import_module(f"benchmarks.{program}").main()
     assert message in capsys.readouterr().err
 
 
@@ -119,17 +122,13 @@ def test_stream_compares_chunks_with_all_at_once(folder, monkeypatch, capsys, or
     monkeypatch.setattr(sys, "argv", ["stream", *map(str, args)])
     stream.main()
     (found,) = json.loads(out.read_text())["pairs"]["easy"]
-    assert [step["rows"] for step in found["chunks"]] == [20, 20, 20, 20]
-    for part in ("at_once", "streamed", "half_predicted"):
-        assert 0 < found[part]["pairwise_f"] <= 1
+    for part in found["streams"]:
+        assert [step["rows"] for step in part["chunks"]] == [20, 20, 20, 20]
+    assert [part["min_growth"] for part in found["streams"]] == [None, 1.25, 1.0]
+    for part in (found["at_once"], found["half_predicted"], *found["streams"]):
+        assert 0 < part["pairwise_f"] <= 1
+    assert found["streams"][-1] | found["at_once"] == found["streams"][-1]
     assert "in 4 chunks" in capsys.readouterr().out
-
-
-def test_stream_says_which_pairs_there_are(folder, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["stream", "--data", str(folder), "--pairs", "hard"])
-    with pytest.raises(SystemExit):
-        stream.main()
-    assert "['hard'] not in" in capsys.readouterr().err
 
 
 def test_accuracy_prints_one_table(folder, monkeypatch, capsys):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from sklearn_hilander._embeddings import (
     RowScaler,
     canonical_embeddings,
     fit_row_scaler,
+    in_canonical_order,
     match_rows,
 )
 
@@ -39,7 +42,17 @@ def test_colliding_hashes_are_told_apart(monkeypatch):
     found = canonical_embeddings(X, COSINE)
     assert len(found.features) == 3
     np.testing.assert_array_equal(found.features[found.inverse], COSINE(X))
-    np.testing.assert_array_equal(match_rows(found, found), np.arange(3))
+    np.testing.assert_array_equal(match_rows(found, found, np.arange(3)), np.arange(3))
+    mixed = np.array([2, 0, 1])
+    added = replace(
+        found,
+        features=found.features[mixed],
+        inverse=np.argsort(mixed)[found.inverse],
+        counts=found.counts[mixed],
+        first=found.first[mixed],
+    )
+    for name, value in vars(in_canonical_order(added)).items():
+        np.testing.assert_array_equal(value, getattr(found, name))
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e300])
@@ -73,11 +86,13 @@ def test_euclidean_without_any_distance(X):
     assert (rows == rows[0]).all()
 
 
-def test_match_rows(rng):
+def test_match_rows_whatever_the_order_of_the_known_ones(rng):
     X = rng.normal(size=(20, 4))
     known = canonical_embeddings(X, COSINE)
+    mixed = rng.permutation(20)
+    known = replace(known, features=known.features[mixed], hashes=known.hashes[mixed])
     new = canonical_embeddings(np.vstack([X[[3, 7]], rng.normal(size=(2, 4))]), COSINE)
-    found = match_rows(new, known)
+    found = match_rows(new, known, np.argsort(known.hashes))
     assert (found >= 0).sum() == 2
     hit = found >= 0
     np.testing.assert_array_equal(known.features[found[hit]], new.features[hit])

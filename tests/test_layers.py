@@ -65,12 +65,18 @@ ROOMS = {
     "_membership": {"_types"},
     "_review": {"_merge_tree", "_types"},
     "_clustering": {
-        "_embeddings", "_growth", "_merge_tree", "_neighbors", "_row_constraints", "_types",
-    },
-    "_joining": {
-        "_clustering", "_constraints", "_embeddings", "_growth", "_merge_tree",
+        "_constraints", "_embeddings", "_growth", "_merge_tree", "_neighbors",
         "_row_constraints", "_types",
     },
+    "_opening": {
+        "_clustering", "_constraints", "_embeddings", "_growth", "_level_record", "_merge_tree",
+        "_neighbors", "_types",
+    },
+    "_joining": {
+        "_clustering", "_constraints", "_embeddings", "_growth", "_merge_tree", "_opening",
+        "_row_constraints", "_types",
+    },
+    "_reclustering": {"_clustering", "_constraints", "_embeddings", "_growth", "metrics"},
     "_neighborhood": {"_clustering", "_growth", "_joining", "_neighbors", "_types"},
     "_streaming": {
         "_clustering", "_constraints", "_embeddings", "_growth", "_joining", "_neighbors",
@@ -88,7 +94,10 @@ ROOMS = {
         "_perceptron", "_relational", "_relational_training", "_row_judge", "_row_training",
         "_scoring", "_training", "_types", "metrics",
     },
-    "_new_rows": {"_joining", "_row_constraints", "_state", "_streaming", "_validation"},
+    "_new_rows": {
+        "_callbacks", "_joining", "_reclustering", "_row_constraints", "_state", "_streaming",
+        "_validation",
+    },
     "_inspection": {
         "_clustering", "_device", "_merge_tree", "_types", "_validation", "_views",
     },

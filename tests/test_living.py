@@ -144,6 +144,19 @@ def test_relabelled_as_fitted(trained, unseen, threshold):
         np.testing.assert_array_equal(back.labels_, clone(trained).fit_predict(unseen[0]))
 
 
+def test_merges_under_the_threshold_are_found_once(trained, unseen, monkeypatch):
+    clusterer = clone(trained).fit(unseen[0])
+    model, calls = type(clusterer._model), []
+    find = model.merges_below
+    monkeypatch.setattr(model, "merges_below", lambda *args: calls.append(1) or find(*args))
+    for threshold in (0.1, 0.05, 0.9, 0.1):
+        clusterer.relabel(linkage_threshold=threshold)
+    clusterer.relabel(min_cluster_size=2).relabel(linkage_threshold=0.05)
+    assert len(calls) == 1
+    clusterer.fit(unseen[0]).relabel(linkage_threshold=0.1)
+    assert len(calls) == 2
+
+
 def test_relabelling_changes_the_minimum_size(fitted, unseen):
     sizes = fitted.cluster_sizes_
     params = fitted.get_params()

@@ -1,0 +1,82 @@
+"""All rows kept so far clustered afresh, with labels that go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sklearn_hilander._clustering import Grower, KnownClusters, cluster_embeddings
+from sklearn_hilander._constraints import NodeConstraints
+from sklearn_hilander._embeddings import in_canonical_order
+from sklearn_hilander._growth import ClusterSettings, OnLevel
+from sklearn_hilander.metrics import match_labels
+
+
+def recluster(
+    known: KnownClusters,
+    model: Grower,
+    settings: ClusterSettings,
+    on_level: OnLevel | None = None,
+) -> KnownClusters:
+    """Cluster all rows together, those that joined later included.
+
+    Scale, threshold, minimum size and constraints stay what they were.
+
+    Parameters
+    ----------
+    known : KnownClusters
+    model : Model
+    settings : ClusterSettings
+    on_level : callable, optional
+
+    Returns
+    -------
+    KnownClusters
+        Labelled from 0, so that as many samples as possible keep their label.
+    """
+    embeddings = in_canonical_order(known.embeddings)
+    nodes = np.arange(len(known.nodes)) if settings.faithful else embeddings.inverse
+    groups = known.groups
+    fresh = cluster_embeddings(
+        embeddings,
+        known.scaler,
+        nodes,
+        model,
+        replace(
+            settings,
+            linkage_threshold=known.linkage_threshold,
+            min_cluster_size=known.min_cluster_size,
+        ),
+        on_level=on_level,
+        constraints=_moved(known.constraints, nodes[known.first]),
+        group_names=None if groups is None else groups.names,
+    )
+    return _numbered_as_before(fresh, known.labels)
+
+
+def _moved(constraints: NodeConstraints | None, new_of: np.ndarray) -> NodeConstraints | None:
+    """Constraints on nodes that got other numbers."""
+    if constraints is None:
+        return None
+    members = constraints.members
+    return NodeConstraints(
+        must=new_of[constraints.must],
+        cannot=new_of[constraints.cannot],
+        members=np.stack([new_of[members[:, 0]], members[:, 1]], axis=1),
+    )
+
+
+def _numbered_as_before(fresh: KnownClusters, before: np.ndarray) -> KnownClusters:
+    """The same clusters, labelled from 0 so that most samples keep their label."""
+    n = fresh.n_clusters
+    # A label that so few clusters cannot reach is as good as none.
+    matched = match_labels(np.where(before < n, before, -1), fresh.labels)
+    label = np.full(n, -1, dtype=np.int64)
+    inside = fresh.labels >= 0
+    label[fresh.labels[inside]] = matched[inside]
+    beyond = np.flatnonzero(label >= n)
+    label[beyond] = np.setdiff1d(np.arange(n), label)
+    number = fresh.number.copy()
+    number[number >= 0] = label[number[number >= 0]]
+    return replace(fresh, number=number)
