@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sklearn_hilander._architectures import ARCHITECTURES, UNTRAINED, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
+from sklearn_hilander._checkpoint import Checkpoint, open_checkpoint
 from sklearn_hilander._clustering import KnownClusters, cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
 from sklearn_hilander._documentation import DocumentationLinkMixin
@@ -96,6 +97,11 @@ class HiLanderClustering(
         differ from run to run.
     memory : str or joblib.Memory, optional
         Keeps trained models, so that a search over `linkage_threshold` trains once a fold.
+    checkpoint : str or os.PathLike, optional
+        File that keeps the state of a meta-training until the fit is done: after every epoch, for
+        "relational" after every trained network. The same call after a kill or an interrupt goes
+        on from there, and ends with the same bits (see the user guide). One file serves one fit
+        at a time.
     random_state : int, RandomState or None, default=None
         Seeds the weights, the batches and the held-out classes. An integer makes runs on the CPU
         repeatable bit for bit, at the cost of some speed; over different numbers of threads,
@@ -175,6 +181,7 @@ class HiLanderClustering(
         "device": [str],
         "n_jobs": [None, Integral],
         "memory": [None, str, HasMethods("cache")],
+        "checkpoint": [None, str, os.PathLike],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -197,6 +204,7 @@ class HiLanderClustering(
         device="auto",
         n_jobs=None,
         memory=None,
+        checkpoint=None,
         random_state=None,
         verbose=0,
     ):
@@ -215,6 +223,7 @@ class HiLanderClustering(
         self.device = device
         self.n_jobs = n_jobs
         self.memory = memory
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
@@ -262,10 +271,11 @@ class HiLanderClustering(
         ):
             X, y = self._check_training_input(X, y)
             constraints = check_constraints(len(X), must_link, cannot_link, groups)
+            checkpoint = Checkpoint()
             if y is None:
                 model = self._model_at_hand()
             else:
-                model = self._meta_train(X, y, n_threads, task)
+                model, checkpoint = self._meta_train(X, y, n_threads, task)
             self._check_model_width(model)
             settings = self._cluster_settings(n_threads, model)
             with task.subtask("cluster", n_subtasks=None) as clustering:
@@ -275,6 +285,7 @@ class HiLanderClustering(
             self._set_model(model)
             self._learned = y is not None or getattr(self, "_learned", False)
             self._keep(known)
+        checkpoint.remove()
         return self
 
     def fit_predict(self, X, y=None, *, must_link=None, cannot_link=None, groups=None):
@@ -372,7 +383,9 @@ class HiLanderClustering(
             faithful=model.architecture.faithful,
         )
 
-    def _meta_train(self, X: np.ndarray, y: np.ndarray, n_threads: int, task: FitTask) -> Model:
+    def _meta_train(
+        self, X: np.ndarray, y: np.ndarray, n_threads: int, task: FitTask
+    ) -> tuple[Model, Checkpoint]:
         """Train, or take a model that `memory` keeps."""
         architecture = self._architecture()
         settings = ModelSettings(
@@ -384,15 +397,19 @@ class HiLanderClustering(
             calibrate=self.linkage_threshold == "auto",
             seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
         )
-        train = check_memory(self.memory).cache(meta_train, ignore=["on_step"])
+        train = check_memory(self.memory).cache(meta_train, ignore=["on_step", "checkpoint"])
         # Without what only decides later: a search over it must find the same model.
         clustering = replace(
             self._cluster_settings(n_threads, Model(architecture)),
             linkage_threshold=0.0,
             min_cluster_size=1,
         )
+        seeded = isinstance(self.random_state, Integral)
+        checkpoint = open_checkpoint(self.checkpoint, X, y, settings, clustering, seeded=seeded)
+        settings = replace(settings, seed=checkpoint.seed)
         with task.subtask("meta-train", n_subtasks=None) as training:
-            return train(X, y, settings, clustering, partial(self._report_step, training))
+            report = partial(self._report_step, training)
+            return train(X, y, settings, clustering, report, checkpoint), checkpoint
 
     def _model_at_hand(self) -> Model:
         """The model trained by this object, else the pretrained one, else none at all."""

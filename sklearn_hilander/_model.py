@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from sklearn_hilander._architectures import UNTRAINED, Architecture
+from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._cluster_rounds import judged_pairs, merges_below
 from sklearn_hilander._clustering import KnownClusters
 from sklearn_hilander._constraints import NodeConstraints
@@ -151,6 +153,7 @@ def meta_train(
     settings: ModelSettings,
     clustering: ClusterSettings,
     on_step: Callable[[float], None],
+    checkpoint: Checkpoint | None = None,
 ) -> Model:
     """Learn from labelled rows how to cluster.
 
@@ -163,7 +166,9 @@ def meta_train(
     clustering : ClusterSettings
         Of the graphs; its `linkage_threshold` and `min_cluster_size` are not used.
     on_step : callable
-        Called with the loss of each epoch or network.
+        Called with the loss of each epoch or network, those in the checkpoint included.
+    checkpoint : Checkpoint, optional
+        Of this training: what it has is not done again.
 
     Returns
     -------
@@ -184,6 +189,7 @@ def meta_train(
             settings=sizes,
             seed=settings.seed,
             on_network=on_step,
+            checkpoint=checkpoint,
         )
         row_judge = train_row_judge(
             features,
@@ -192,6 +198,7 @@ def meta_train(
             search=clustering.search(),
             settings=sizes,
             seed=settings.seed,
+            checkpoint=checkpoint,
         )
         return Model(settings.architecture, network, threshold, tuple(curve), row_judge)
     if settings.architecture.encoder == "none":
@@ -200,13 +207,27 @@ def meta_train(
             return model
         threshold = calibrate_threshold(features, y, model, clustering)
         return replace(model, linkage_threshold=threshold)
+    checkpoint = checkpoint or Checkpoint()
+    train = partial(
+        _train_lander,
+        settings=settings,
+        clustering=clustering,
+        on_step=on_step,
+        checkpoint=checkpoint,
+    )
     threshold = DEFAULT_THRESHOLD
+    kept = checkpoint.load("threshold", {"value": (1,)})
     held_out = split_classes(y, settings.seed) if settings.calibrate else None
-    if held_out is not None:
+    if held_out is not None and kept is not None:
+        threshold = float(kept["value"][0])
+    elif held_out is not None:
         rest = ~held_out
-        model = _train_lander(features[rest], y[rest], counts[rest], settings, clustering, on_step)
+        model = train(features[rest], y[rest], counts[rest], name="without held-out classes")
         threshold = calibrate_threshold(features[held_out], y[held_out], model, clustering)
-    model = _train_lander(features, y, counts, settings, clustering, on_step)
+        checkpoint.save(
+            "threshold", {"value": np.array([threshold])}, forget="without held-out classes"
+        )
+    model = train(features, y, counts, name="network")
     return replace(model, linkage_threshold=threshold)
 
 
@@ -261,9 +282,12 @@ def _train_lander(
     features: np.ndarray,
     y: np.ndarray,
     counts: np.ndarray,
+    *,
     settings: ModelSettings,
     clustering: ClusterSettings,
     on_step: Callable[[float], None],
+    checkpoint: Checkpoint,
+    name: str,
 ) -> Model:
     """Train a fresh LANDER; its threshold is not calibrated."""
     # Weights are drawn from the global generator of torch: borrow it and give it back.
@@ -291,5 +315,7 @@ def _train_lander(
         batch_size=settings.batch_size,
         generator=torch.Generator().manual_seed(settings.seed),
         on_epoch=on_step,
+        checkpoint=checkpoint,
+        name=name,
     )
     return Model(settings.architecture, lander.requires_grad_(False), loss_curve=tuple(curve))
