@@ -45,6 +45,7 @@ def resident(field: str) -> int:
 def measure(what: str, n_samples: int, n_features: int, algorithm: str) -> dict:
     """One peak, in this process."""
     from sklearn_hilander import HiLanderClustering
+    from sklearn_hilander._memory import clustering_need, training_need
     from sklearn_hilander.datasets import make_identities
 
     architecture, n_neighbors, labels = WHAT[what]
@@ -66,11 +67,13 @@ def measure(what: str, n_samples: int, n_features: int, algorithm: str) -> dict:
     before = resident("VmRSS")
     clusterer.fit(X, y if labels else None)
     found = {"peak": resident("VmHWM") - before}
-    try:
-        from sklearn_hilander._memory import need_of
-    except ImportError:
-        return found
-    return found | {"estimate": need_of(clusterer, n_samples, n_features, training=labels)}
+    known = clusterer._architecture()
+    hidden_dim = clusterer._parameter("hidden_dim", known)
+    n_neighbors = clusterer._parameter("n_neighbors", known)
+    given = (n_samples, n_features, n_neighbors, known.encoder, hidden_dim)
+    if labels:
+        return found | {"estimate": training_need(*given, known.batch_size)}
+    return found | {"estimate": clustering_need(*given)}
 
 
 def main() -> None:
@@ -90,17 +93,13 @@ def main() -> None:
     print(f"{'what':16} {'rows':>8} {'features':>9} {'peak MB':>9} {'estimate MB':>12}", flush=True)
     for what, n_features, size in product(args.what, args.n_features, args.sizes):
         command = [
-            sys.executable, "-m", "benchmarks.memory", "--one", "--what", what, "--sizes", str(size),
-            "--n-features", str(n_features), "--algorithm", args.algorithm,
+            sys.executable, "-m", "benchmarks.memory", "--one", "--what", what,
+            "--sizes", str(size), "--n-features", str(n_features), "--algorithm", args.algorithm,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found = json.loads(done.stdout.splitlines()[-1])
-        estimate = found.get("estimate")
-        shown = "-" if estimate is None else f"{estimate / 1e6:.0f}"
-        print(
-            f"{what:16} {size:8,} {n_features:9,} {found['peak'] / 1e6:9.0f} {shown:>12}",
-            flush=True,
-        )
+        peak, estimate = found["peak"] / 1e6, found["estimate"] / 1e6
+        print(f"{what:16} {size:8,} {n_features:9,} {peak:9.0f} {estimate:12.0f}", flush=True)
 
 
 if __name__ == "__main__":

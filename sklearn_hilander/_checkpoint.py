@@ -1,9 +1,9 @@
 """What a meta-training has done so far, kept in a file, so that it survives its process.
 
-A training is the same calls in the same order whenever it has the same rows, parameters and seed. It
-names what costs much (the state after an epoch, a trained network) and asks for it by that
-name before it computes: all else is computed again. A file says of which training it is, and no
-other one takes anything from it.
+A training is the same calls in the same order whenever it has the same rows, parameters and seed.
+It names what costs much (the state after an epoch, a trained network) and asks for it by that name
+before it computes: all else is computed again. A file says of which training it is, and no other
+one takes anything from it.
 """
 
 from __future__ import annotations

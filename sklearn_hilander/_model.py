@@ -19,6 +19,7 @@ from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by
 from sklearn_hilander._joining import Candidates
 from sklearn_hilander._lander import Lander
 from sklearn_hilander._linkage_model import LabelledGraph, assign_folds
+from sklearn_hilander._memory import check_clustering_memory, check_training_memory
 from sklearn_hilander._neighborhood import score_neighborhoods
 from sklearn_hilander._pairs import logit, sigmoid
 from sklearn_hilander._perceptron import PerceptronSettings
@@ -86,7 +87,20 @@ class Model:
     def grow(
         self, features: np.ndarray, settings: ClusterSettings, **options: object
     ) -> tuple[Growth, NeighborGraph | None]:
-        """Clusters of embeddings; options as in `grow_by_scorer` and `grow_by_relations`."""
+        """Clusters of embeddings; options as in `grow_by_scorer` and `grow_by_relations`.
+
+        Raises
+        ------
+        MemoryError
+            If there is clearly too little for it.
+        """
+        if settings.device.type == "cpu" or isinstance(self.network, RelationalModel):
+            check_clustering_memory(
+                features.shape,
+                settings.n_neighbors,
+                "none" if self.network is None else self.architecture.encoder,
+                self.network.source.in_features if isinstance(self.network, Lander) else 0,
+            )
         if isinstance(self.network, RelationalModel):
             return grow_by_relations(features, self.network, settings, **options)
         return grow_by_scorer(features, self.join_scorer(), settings, **options)
@@ -173,11 +187,25 @@ def meta_train(
     Returns
     -------
     Model
+
+    Raises
+    ------
+    MemoryError
+        If there is clearly too little for it.
     """
     scaler = fit_row_scaler(X, clustering.metric, clustering.n_neighbors)
     embeddings = canonical_embeddings(X, scaler)
     # Copies with different labels: the first one counts.
     features, y, counts = embeddings.features, y[embeddings.first], embeddings.counts
+    encoder = settings.architecture.encoder
+    if encoder == "relational" or clustering.device.type == "cpu":
+        check_training_memory(
+            features.shape,
+            clustering.n_neighbors,
+            encoder,
+            settings.hidden_dim,
+            settings.batch_size,
+        )
     if settings.architecture.encoder == "relational":
         build_graph = graph_builder(clustering.n_neighbors, **clustering.search("cosine"))
         graph = build_graph(on_sphere(features, clustering.metric))

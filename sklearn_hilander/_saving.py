@@ -49,8 +49,8 @@ PRETRAINED: dict[str, Path] = {
 
 _CLASS = "HiLanderClustering"
 _HEADER = {"format", "class", "versions", "params", "model", "clusters", "fit"}
-# Never written. A cache is a folder of pickles and a checkpoint a file to be replaced and deleted, so
-# a file must not be able to name one; the model in the file takes the place of `pretrained`.
+# Never written. A cache is a folder of pickles and a checkpoint is replaced and deleted, so a file
+# must not be able to name one; the model in the file takes the place of `pretrained`.
 _DROPPED = ("memory", "checkpoint", "pretrained")
 _LONGEST_TEXT = 10_000
 

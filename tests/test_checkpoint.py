@@ -23,7 +23,7 @@ SETTINGS = {
     "gat": dict(architecture="gat", max_iter=3, **NETWORK),
     "one network": dict(architecture="gcn", max_iter=3, linkage_threshold=0.5, **NETWORK),
 }
-# Trained networks, or epochs with a threshold between those without held-out classes and the others.
+# Trained networks; or epochs without held-out classes, the threshold, and epochs with all.
 WRITES = {"relational": 5 + 1 + 1, "gcn": 3 + 1 + 3, "gat": 3 + 1 + 3, "one network": 3}
 
 
@@ -227,7 +227,7 @@ def test_damage(tmp_path, interrupted):
         model.read_bytes(),
     ):
         path.write_bytes(damaged)
-        with pytest.raises(SavedFileError, match="checkpoint cannot be used.*Delete the file"):
+        with pytest.raises(SavedFileError, match=r"checkpoint cannot be used.*Delete the file"):
             make("one network", checkpoint=path).fit(X, Y)
         # It may be something else that is dear to someone.
         assert path.read_bytes() == damaged
@@ -266,7 +266,7 @@ def test_is_no_saved_estimator(tmp_path, interrupted):
 
 def test_a_path_that_cannot_be_written_is_found_out_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(Checkpoint, "load", None)  # never reached
-    with pytest.raises(FileNotFoundError, match="checkpoint=.*cannot be written"):
+    with pytest.raises(FileNotFoundError, match=r"checkpoint=.*cannot be written"):
         make("gcn", checkpoint=tmp_path / "nowhere" / "state").fit(X, Y)
     with pytest.raises(SavedFileError, match="not a regular file"):
         make("gcn", checkpoint=tmp_path).fit(X, Y)
