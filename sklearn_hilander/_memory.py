@@ -23,15 +23,15 @@ _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
 # Control groups without a limit have one of about 2^63.
 _UNLIMITED = 2**60
-# Similarities that the exact search holds at once, of one block and of the one before.
-_SEARCHED_CELLS = 64_000_000
+# Similarities that the exact search holds at once.
+_SEARCHED_CELLS = 32_000_000
 # Nodes that the paper's network takes at once.
 _HEAD_ROWS = 4_096
 
 
 IN_PARTS = "Fit some rows, then partial_fit the others in parts."
 _WAY_OUT = {
-    "relational": f"{IN_PARTS} Fewer n_neighbors need less, and architecture='untrained' much less.",
+    "relational": f"{IN_PARTS} Fewer n_neighbors need less, architecture='untrained' much less.",
     "gcn": f"{IN_PARTS} A smaller hidden_dim and fewer n_neighbors need less.",
     "gat": f"{IN_PARTS} A smaller hidden_dim and fewer n_neighbors need less.",
     "none": f"{IN_PARTS} Fewer n_neighbors need less.",
@@ -103,7 +103,7 @@ def clustering_need(
     search = 4 * min(n_rows**2, _SEARCHED_CELLS)
     if encoder == "relational":
         # Relations of pairs, once while they are made and half of them during the second search.
-        pairs = n_rows * (850 * k + 24 * n_features)
+        pairs = n_rows * (1_050 * k + 24 * n_features)
         return max(pairs, search + pairs / 2)
     levels = n_rows * (60 * k + 16 * n_features)
     head = 5 * min(n_rows, _HEAD_ROWS) * k * hidden_dim + 12 * n_rows * hidden_dim
@@ -135,10 +135,14 @@ def training_need(
     if encoder == "none":
         return clustering
     if encoder == "relational":
-        return 2 * clustering
+        # Rounds and lessons beside the relations.
+        return 1.6 * clustering
     batch = min(n_rows, batch_size)
-    # Activations of a batch, kept for the gradient; the levels at three numbers of neighbours.
-    return max(clustering, 16 * batch * k * hidden_dim + n_rows * (100 * k + 40 * n_features))
+    # Activations kept for the gradient, of a batch's edges and of the nodes that they lead to;
+    # levels at three numbers of neighbours.
+    reached = min(n_rows, batch * (k + 1))
+    activations = hidden_dim * (16 * batch * k + 24 * reached)
+    return max(clustering, activations + n_rows * (100 * k + 40 * n_features))
 
 
 def embedding_need(n_rows: int, n_features: int) -> float:
@@ -146,9 +150,7 @@ def embedding_need(n_rows: int, n_features: int) -> float:
     return n_rows * (4 * n_features + 40)
 
 
-def check_memory(
-    what: str, n_rows: int, need: Callable[[int], float], way_out: str
-) -> None:
+def check_memory(what: str, n_rows: int, need: Callable[[int], float], way_out: str) -> None:
     """Refuse what would clearly take more memory than there is.
 
     Parameters
