@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_hilander._memory import IN_PARTS, check_memory, embedding_need
+
 _CHUNK_ROWS = 16_384
 _FARTHEST = float(np.finfo(np.float32).max)
 _MEDIAN_SAMPLE = 2_000
@@ -118,8 +120,14 @@ def canonical_embeddings(X: np.ndarray, scaler: RowScaler) -> Embeddings:
     Returns
     -------
     Embeddings
+
+    Raises
+    ------
+    MemoryError
+        If there is clearly too little for them.
     """
     n_samples, n_features = X.shape
+    check_memory("Scaling the rows", n_samples, lambda n: embedding_need(n, n_features), IN_PARTS)
     hashes = _hash_all(X, scaler)
     order = np.argsort(hashes, kind="stable")
     position = np.empty(n_samples, dtype=np.int64)

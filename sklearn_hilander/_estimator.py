@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sklearn_hilander._architectures import ARCHITECTURES, UNTRAINED, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
+from sklearn_hilander._checkpoint import Checkpoint, open_checkpoint
 from sklearn_hilander._clustering import KnownClusters, cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
 from sklearn_hilander._documentation import DocumentationLinkMixin
@@ -101,6 +102,11 @@ class HiLanderClustering(
         differ from run to run.
     memory : str or joblib.Memory, optional
         Keeps trained models, so that a search over `linkage_threshold` trains once a fold.
+    checkpoint : str or os.PathLike, optional
+        File that keeps the state of a meta-training until the fit is done: after every epoch, for
+        "relational" after every trained network. The same call after a kill or an interrupt goes
+        on from there, and ends with the same bits (see the user guide). One file serves one fit
+        at a time.
     random_state : int, RandomState or None, default=None
         Seeds the weights, the batches and the held-out classes. An integer makes runs on the CPU
         repeatable bit for bit, at the cost of some speed; over different numbers of threads,
@@ -185,6 +191,7 @@ class HiLanderClustering(
         "device": [str],
         "n_jobs": [None, Integral],
         "memory": [None, str, HasMethods("cache")],
+        "checkpoint": [None, str, os.PathLike],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -207,6 +214,7 @@ class HiLanderClustering(
         device: str = "auto",
         n_jobs: int | None = None,
         memory: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -225,6 +233,7 @@ class HiLanderClustering(
         self.device = device
         self.n_jobs = n_jobs
         self.memory = memory
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
@@ -280,10 +289,11 @@ class HiLanderClustering(
         ):
             X, y = self._check_training_input(X, y)
             constraints = check_constraints(len(X), must_link, cannot_link, groups)
+            checkpoint = Checkpoint()
             if y is None:
                 model = self._model_at_hand()
             else:
-                model = self._meta_train(X, y, n_threads, task)
+                model, checkpoint = self._meta_train(X, y, n_threads, task)
             self._check_model_width(model)
             settings = self._cluster_settings(n_threads, model)
             with task.subtask("cluster", n_subtasks=None) as clustering:
@@ -293,6 +303,7 @@ class HiLanderClustering(
             self._set_model(model)
             self._learned = y is not None or getattr(self, "_learned", False)
             self._keep(known)
+        checkpoint.remove()
         return self
 
     def fit_predict(
@@ -400,7 +411,9 @@ class HiLanderClustering(
             faithful=model.architecture.faithful,
         )
 
-    def _meta_train(self, X: np.ndarray, y: np.ndarray, n_threads: int, task: FitTask) -> Model:
+    def _meta_train(
+        self, X: np.ndarray, y: np.ndarray, n_threads: int, task: FitTask
+    ) -> tuple[Model, Checkpoint]:
         """Train, or take a model that `memory` keeps."""
         architecture = self._architecture()
         settings = ModelSettings(
@@ -412,19 +425,23 @@ class HiLanderClustering(
             calibrate=self.linkage_threshold == "auto",
             seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
         )
-        train = check_memory(self.memory).cache(meta_train, ignore=["on_step"])
+        train = check_memory(self.memory).cache(meta_train, ignore=["on_step", "checkpoint"])
         # Without what only decides later: a search over it must find the same model.
         clustering = replace(
             self._cluster_settings(n_threads, Model(architecture)),
             linkage_threshold=0.0,
             min_cluster_size=1,
         )
+        seeded = isinstance(self.random_state, Integral)
+        checkpoint = open_checkpoint(self.checkpoint, X, y, settings, clustering, seeded=seeded)
+        settings = replace(settings, seed=checkpoint.seed)
         with task.subtask("meta-train", n_subtasks=None) as training:
-            model = train(X, y, settings, clustering, partial(self._report_step, training))
+            report = partial(self._report_step, training)
+            model = train(X, y, settings, clustering, report, checkpoint)
         if self.verbose:
             selected = "" if model.selected is None else f", selected: {model.selected}"
             print(f"[HiLanderClustering] linkage threshold {model.linkage_threshold:.2f}{selected}")
-        return model
+        return model, checkpoint
 
     def _model_at_hand(self) -> Model:
         """The model trained by this object, else the pretrained one, else none at all."""

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._closeness import closeness_relations
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import logit, sigmoid
-from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, fit_perceptrons
+from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, kept_perceptrons
 from sklearn_hilander._relations import graph_relations, probability_relations, smooth_by_links
 from sklearn_hilander._whitening import whiten_by_links
 
@@ -134,6 +135,7 @@ def train_linkage(
     seed: int,
     on_network: Callable[[float], None],
     start: LinkageModel | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[LinkageModel, list[Links]]:
     """Train every stage on probabilities that networks of other classes gave.
 
@@ -147,6 +149,8 @@ def train_linkage(
         Called with the loss of each network.
     start : LinkageModel, optional
         Networks to train on.
+    checkpoint : Checkpoint, optional
+        Where each stage's networks are kept.
 
     Returns
     -------
@@ -155,13 +159,16 @@ def train_linkage(
         Of the training samples, each pair scored out of fold (`out_of_fold`).
     """
     stages = []
+    checkpoint = checkpoint or Checkpoint()
 
     def stage(graphs: list[PairGraph], features: list[np.ndarray], number: int) -> list[np.ndarray]:
         pairs = list(zip(data, graphs, strict=True))
         same = np.concatenate([one.y[graph.i] == one.y[graph.j] for one, graph in pairs])
         folds = [(one.fold_of[graph.i], one.fold_of[graph.j]) for one, graph in pairs]
         fold_i, fold_j = (np.concatenate(ends) for ends in zip(*folds, strict=True))
-        networks, losses = fit_perceptrons(
+        networks, losses = kept_perceptrons(
+            checkpoint,
+            f"linkage {number}",
             np.concatenate(features),
             same,
             [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],

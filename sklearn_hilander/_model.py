@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from sklearn_hilander._architectures import UNTRAINED, Architecture
+from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._cluster_rounds import judged_pairs, merges_below
 from sklearn_hilander._clustering import KnownClusters
 from sklearn_hilander._constraints import NodeConstraints
@@ -17,6 +19,7 @@ from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by
 from sklearn_hilander._joining import Candidates
 from sklearn_hilander._lander import Lander
 from sklearn_hilander._linkage_model import LabelledGraph, assign_folds
+from sklearn_hilander._memory import check_clustering_memory, check_training_memory
 from sklearn_hilander._neighborhood import score_neighborhoods
 from sklearn_hilander._pairs import logit, sigmoid
 from sklearn_hilander._perceptron import PerceptronSettings
@@ -89,7 +92,20 @@ class Model:
     def grow(
         self, features: np.ndarray, settings: ClusterSettings, **options: object
     ) -> tuple[Growth, NeighborGraph | None]:
-        """Clusters of embeddings; options as in `grow_by_scorer` and `grow_by_relations`."""
+        """Clusters of embeddings; options as in `grow_by_scorer` and `grow_by_relations`.
+
+        Raises
+        ------
+        MemoryError
+            If there is clearly too little for it.
+        """
+        if settings.device.type == "cpu" or isinstance(self.network, RelationalModel):
+            check_clustering_memory(
+                features.shape,
+                settings.n_neighbors,
+                "none" if self.network is None else self.architecture.encoder,
+                self.network.source.in_features if isinstance(self.network, Lander) else 0,
+            )
         if isinstance(self.network, RelationalModel):
             return grow_by_relations(features, self.network, settings, **options)
         return grow_by_scorer(features, self.level_scorer(), settings, **options)
@@ -157,6 +173,7 @@ def meta_train(
     settings: ModelSettings,
     clustering: ClusterSettings,
     on_step: Callable[[float], None],
+    checkpoint: Checkpoint | None = None,
 ) -> Model:
     """Learn from labelled rows how to cluster.
 
@@ -169,16 +186,32 @@ def meta_train(
     clustering : ClusterSettings
         Of the graphs; its `linkage_threshold` and `min_cluster_size` are not used.
     on_step : callable
-        Called with the loss of each epoch or network.
+        Called with the loss of each epoch or network, those in the checkpoint included.
+    checkpoint : Checkpoint, optional
+        Of this training: what it has is not done again.
 
     Returns
     -------
     Model
+
+    Raises
+    ------
+    MemoryError
+        If there is clearly too little for it.
     """
     scaler = fit_row_scaler(X, clustering.metric, clustering.n_neighbors)
     embeddings = canonical_embeddings(X, scaler)
     # Copies with different labels: the first one counts.
     features, y, counts = embeddings.features, y[embeddings.first], embeddings.counts
+    encoder = settings.architecture.encoder
+    if encoder == "relational" or clustering.device.type == "cpu":
+        check_training_memory(
+            features.shape,
+            clustering.n_neighbors,
+            encoder,
+            settings.hidden_dim,
+            settings.batch_size,
+        )
     if settings.architecture.encoder == "relational":
         build_graph = graph_builder(clustering.n_neighbors, **clustering.search("cosine"))
         graph = build_graph(on_sphere(features, clustering.metric))
@@ -190,6 +223,7 @@ def meta_train(
             settings=sizes,
             seed=settings.seed,
             on_network=on_step,
+            checkpoint=checkpoint,
         )
         row_judge = train_row_judge(
             features,
@@ -198,6 +232,7 @@ def meta_train(
             search=clustering.search(),
             settings=sizes,
             seed=settings.seed,
+            checkpoint=checkpoint,
         )
         return Model(settings.architecture, network, threshold, tuple(curve), row_judge)
     if settings.architecture.encoder == "none":
@@ -206,13 +241,27 @@ def meta_train(
             return model
         threshold = calibrate_threshold(features, y, model, clustering)
         return replace(model, linkage_threshold=threshold)
+    checkpoint = checkpoint or Checkpoint()
+    train = partial(
+        _train_lander,
+        settings=settings,
+        clustering=clustering,
+        on_step=on_step,
+        checkpoint=checkpoint,
+    )
     threshold = DEFAULT_THRESHOLD
+    kept = checkpoint.load("threshold", {"value": (1,)})
     held_out = split_classes(y, settings.seed) if settings.calibrate else None
-    if held_out is not None:
+    if held_out is not None and kept is not None:
+        threshold = float(kept["value"][0])
+    elif held_out is not None:
         rest = ~held_out
-        model = _train_lander(features[rest], y[rest], counts[rest], settings, clustering, on_step)
+        model = train(features[rest], y[rest], counts[rest], name="without held-out classes")
         threshold = calibrate_threshold(features[held_out], y[held_out], model, clustering)
-    model = _train_lander(features, y, counts, settings, clustering, on_step)
+        checkpoint.save(
+            "threshold", {"value": np.array([threshold])}, forget="without held-out classes"
+        )
+    model = train(features, y, counts, name="network")
     return replace(model, linkage_threshold=threshold)
 
 
@@ -267,9 +316,12 @@ def _train_lander(
     features: np.ndarray,
     y: np.ndarray,
     counts: np.ndarray,
+    *,
     settings: ModelSettings,
     clustering: ClusterSettings,
     on_step: Callable[[float], None],
+    checkpoint: Checkpoint,
+    name: str,
 ) -> Model:
     """Train a fresh LANDER; its threshold is not calibrated."""
     # Weights are drawn from the global generator of torch: borrow it and give it back.
@@ -297,5 +349,7 @@ def _train_lander(
         batch_size=settings.batch_size,
         generator=torch.Generator().manual_seed(settings.seed),
         on_epoch=on_step,
+        checkpoint=checkpoint,
+        name=name,
     )
     return Model(settings.architecture, lander.requires_grad_(False), loss_curve=tuple(curve))

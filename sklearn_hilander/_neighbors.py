@@ -104,10 +104,12 @@ def _search_brute(
     block = max(1, min(n_queries, _BLOCK_ELEMENTS // n_nodes))
     transposed = features.T
     squared = (features * features).sum(dim=1) if metric == "euclidean" else None
+    # One block for all: torch's allocator would hold on to several of them.
+    whole = queries.new_empty((block, n_nodes))
     for start in range(0, n_queries, block):
         stop = min(start + block, n_queries)
         rows = queries[start:stop]
-        scores = rows @ transposed
+        scores = torch.mm(rows, transposed, out=whole[: stop - start])
         if squared is not None:
             scores.mul_(2).sub_(squared).sub_((rows * rows).sum(dim=1)[:, None])
         if skip_self:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sklearn_hilander._checkpoint import Checkpoint
+
 WEIGHT_DECAY = 3e-2
 DROPOUT = 0.1
 # Standardised features are held within this many standard deviations.
@@ -155,6 +157,45 @@ def fit_perceptrons(
     )
     last = torch.stack(losses[-max(1, steps // 4) :])
     return perceptrons, last.mean(dim=0).tolist()
+
+
+def kept_perceptrons(
+    checkpoint: Checkpoint,
+    name: str,
+    features: np.ndarray,
+    targets: np.ndarray,
+    rows_of: list[np.ndarray],
+    *,
+    settings: PerceptronSettings,
+    start: Perceptrons | None = None,
+    **options: object,
+) -> tuple[Perceptrons, list[float]]:
+    """`fit_perceptrons`, once: what a checkpoint has under a name is not trained again."""
+    width = settings.hidden_dim if start is None else start.weights[0].shape[2]
+    n, widths = len(rows_of), (features.shape[1], width, width, 1)
+    shapes = {"mean": widths[:1], "scale": widths[:1], "losses": (n,)}
+    for at in range(3):
+        shapes[f"weights/{at}"] = (n, widths[at], widths[at + 1])
+        shapes[f"biases/{at}"] = (n, 1, widths[at + 1])
+    kept = checkpoint.load(name, shapes)
+    if kept is not None:
+        # Copied into torch's own memory, whose alignment sums may depend on.
+        weights, biases = (
+            tuple(torch.tensor(kept[f"{part}/{at}"]) for at in range(3))
+            for part in ("weights", "biases")
+        )
+        mean, scale = torch.tensor(kept["mean"]), torch.tensor(kept["scale"])
+        return Perceptrons(mean, scale, weights, biases), kept["losses"].tolist()
+    networks, losses = fit_perceptrons(
+        features, targets, rows_of, settings=settings, start=start, **options
+    )
+    parts = {"mean": networks.mean, "scale": networks.scale}
+    for at in range(3):
+        parts[f"weights/{at}"] = networks.weights[at]
+        parts[f"biases/{at}"] = networks.biases[at]
+    arrays = {part: tensor.numpy() for part, tensor in parts.items()}
+    checkpoint.save(name, arrays | {"losses": np.array(losses, dtype=np.float64)})
+    return networks, losses
 
 
 def _initial(n_networks: int, n_features: int, width: int) -> tuple[list[Tensor], list[Tensor]]:

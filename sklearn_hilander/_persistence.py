@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ MAX_EXTENT = 2**40
 _KEY, _CHECKSUM = "sklearn_hilander", "sha256"
 _DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64", "U64": "uint64", "U32": "uint32"}
 _LONGEST_INT = 20
+_ADVICE = "Save it again with HiLanderClustering.save, or get another copy."
 
 Plan = Callable[[dict], "dict[str, ArraySpec]"]
 
@@ -130,7 +132,9 @@ def write_file(path: str, header: Mapping, arrays: Mapping[str, np.ndarray], pla
         _sync(folder, os.O_RDONLY)
 
 
-def read_file(path: str, plan: Plan) -> tuple[dict, dict[str, np.ndarray]]:
+def read_file(
+    path: str, plan: Plan, *, advice: str = _ADVICE
+) -> tuple[dict, dict[str, np.ndarray]]:
     """Read what `write_file` wrote.
 
     Parameters
@@ -139,6 +143,8 @@ def read_file(path: str, plan: Plan) -> tuple[dict, dict[str, np.ndarray]]:
     plan : callable
         Header -> what arrays the file must hold; raises SavedFileError for a header that it does
         not understand.
+    advice : str, optional
+        What errors say to do.
 
     Returns
     -------
@@ -159,7 +165,7 @@ def read_file(path: str, plan: Plan) -> tuple[dict, dict[str, np.ndarray]]:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(_KEY)
             if text is None:
-                raise SavedFileError("it was not written by HiLanderClustering.save.")
+                raise SavedFileError("it was not written by sklearn_hilander.")
             header = _parse_header(text)
             specs = _planned(plan, header)
             _check_table(specs, file)
@@ -169,15 +175,27 @@ def read_file(path: str, plan: Plan) -> tuple[dict, dict[str, np.ndarray]]:
         _check_arrays(specs, arrays)
     except SafetensorError as error:
         raise SavedFileError(
-            f"{path}: not a whole safetensors file ({error}). Get it again from where it came "
-            "from, or save it again."
+            f"{path}: not a whole safetensors file ({error}). Nothing was loaded. {advice}"
         ) from error
     except SavedFileError as error:
-        raise SavedFileError(
-            f"{path}: {error} Nothing was loaded. Save it again with HiLanderClustering.save, or "
-            "get another copy."
-        ) from None
+        raise SavedFileError(f"{path}: {error} Nothing was loaded. {advice}") from None
     return header, arrays
+
+
+def remove_file(path: str) -> None:
+    """Delete what `write_file` wrote, and what it left behind where it was killed.
+
+    Parameters
+    ----------
+    path : str
+        There need be no such file.
+    """
+    folder, name = os.path.split(os.path.realpath(path))
+    left = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{8}\.tmp")
+    for other in os.listdir(folder):
+        if other == name or left.fullmatch(other):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, other))
 
 
 def check_keys(mapping: object, names: set[str], where: str) -> dict:

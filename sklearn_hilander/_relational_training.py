@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._decoders import DECODERS, Decoder, partitions, similarity_judge
 from sklearn_hilander._judge import ClusterPairs, run_rounds, single_samples
 from sklearn_hilander._linkage_model import (
@@ -19,7 +20,7 @@ from sklearn_hilander._linkage_model import (
 )
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import row_stochastic, sigmoid, sparse_pair_dot
-from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, fit_perceptrons
+from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, kept_perceptrons
 from sklearn_hilander._relational import RelationalModel
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
@@ -41,6 +42,7 @@ def train_relational(
     seed: int,
     on_network: Callable[[float], None],
     start: RelationalModel | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[RelationalModel | None, float, list[float]]:
     """Learn from labelled data sets; every score is made by networks of other classes.
 
@@ -58,6 +60,8 @@ def train_relational(
         Called with the loss of each network.
     start : RelationalModel, optional
         Networks to train on.
+    checkpoint : Checkpoint, optional
+        Where the networks of each stage and pass are kept. Relations and rounds are computed again.
 
     Returns
     -------
@@ -71,6 +75,7 @@ def train_relational(
     data = [one for one in data if len(one.graph.i)]
     if not data:
         return None, 0.5, []
+    checkpoint = checkpoint or Checkpoint()
     linkage, links = train_linkage(
         data,
         build_graph,
@@ -78,6 +83,7 @@ def train_relational(
         seed=seed,
         on_network=on_network,
         start=start and start.linkage,
+        checkpoint=checkpoint,
     )
     random = np.random.RandomState(seed)
     schools = [_School(one, of_one, random) for one, of_one in zip(data, links, strict=True)]
@@ -90,8 +96,21 @@ def train_relational(
                 school.attend(similarity_judge, _LOWEST_FOR_TRUTH)
             else:
                 school.attend(school.out_of_fold_judge(judges), _LOWEST)
-        judges, losses = _teach(
-            schools, settings, seed + 100 * (number + 1), start and start.judges
+        lessons = [lesson for school in schools for lesson in school.lessons]
+        features, targets, weights, fold_i, fold_j = (
+            np.concatenate(parts) for parts in zip(*lessons, strict=True)
+        )
+        # One judge a fold.
+        judges, losses = kept_perceptrons(
+            checkpoint,
+            f"judges {number}",
+            features,
+            targets,
+            [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
+            weights=weights,
+            settings=settings,
+            seed=seed + 100 * (number + 1),
+            start=start and start.judges,
         )
         if number < 2:
             for school in schools:
@@ -101,25 +120,6 @@ def train_relational(
             on_network(loss)
     threshold, decoder = _calibrate(schools, judges)
     return RelationalModel(linkage, judges, threshold, decoder), threshold, loss_curve
-
-
-def _teach(
-    schools: list[_School], settings: PerceptronSettings, seed: int, start: Perceptrons | None
-) -> tuple[Perceptrons, list[float]]:
-    """Train one judge a fold on the rounds remembered."""
-    lessons = [lesson for school in schools for lesson in school.lessons]
-    features, targets, weights, fold_i, fold_j = (
-        np.concatenate(parts) for parts in zip(*lessons, strict=True)
-    )
-    return fit_perceptrons(
-        features,
-        targets,
-        [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
-        weights=weights,
-        settings=settings,
-        seed=seed,
-        start=start,
-    )
 
 
 class _School:

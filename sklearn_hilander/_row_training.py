@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._pairs import sigmoid
-from sklearn_hilander._perceptron import PerceptronSettings, fit_perceptrons
+from sklearn_hilander._perceptron import PerceptronSettings, kept_perceptrons
 from sklearn_hilander._row_judge import Known, RowJudge, row_relations
 
 # Shares of the classes' rows that are known in the collections that it learns from.
@@ -24,6 +25,7 @@ def train_row_judge(
     search: dict[str, object],
     settings: PerceptronSettings,
     seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> RowJudge | None:
     """Learn from labelled rows, part of which are taken as known and the others as new.
 
@@ -39,6 +41,8 @@ def train_row_judge(
         Of `build_neighbor_graph`.
     settings : PerceptronSettings
     seed : int
+    checkpoint : Checkpoint, optional
+        Where the network is kept.
 
     Returns
     -------
@@ -68,8 +72,14 @@ def train_row_judge(
     if goal.min() == goal.max():
         return None
     relations = np.concatenate(lessons)
-    network, _ = fit_perceptrons(
-        relations, goal, [np.arange(len(goal))], settings=settings, seed=seed
+    network, _ = kept_perceptrons(
+        checkpoint or Checkpoint(),
+        "rows",
+        relations,
+        goal,
+        [np.arange(len(goal))],
+        settings=settings,
+        seed=seed,
     )
     p = sigmoid(network.log_odds(relations)[0])
     return RowJudge(network, _best_threshold(p, goal, np.concatenate(rows)))

@@ -52,9 +52,9 @@ PRETRAINED: dict[str, Path] = {
 
 _CLASS = "HiLanderClustering"
 _HEADER = {"format", "class", "versions", "params", "model", "clusters", "fit"}
-# Never written. A cache is a folder of pickles, so a file must not be able to name one; the model
-# in the file takes the place of `pretrained`.
-_DROPPED = ("memory", "pretrained")
+# Never written. A cache is a folder of pickles and a checkpoint is replaced and deleted, so a file
+# must not be able to name one; the model in the file takes the place of `pretrained`.
+_DROPPED = ("memory", "checkpoint", "pretrained")
 _LONGEST_TEXT = 10_000
 
 
@@ -100,8 +100,8 @@ class SavingMixin:
 
         Notes
         -----
-        `memory` and `pretrained` are not written: they are None after loading. The model in the
-        file takes the place of `pretrained`.
+        `memory`, `checkpoint` and `pretrained` are not written: they are None after loading. The
+        model in the file takes the place of `pretrained`.
         """
         check_is_fitted(self)
         if clusters:

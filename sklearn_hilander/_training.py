@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._decode import decode_forest
 from sklearn_hilander._hierarchy import iterate_levels
 from sklearn_hilander._lander import Lander
@@ -173,6 +175,8 @@ def train_lander(
     batch_size: int,
     generator: torch.Generator,
     on_epoch: Callable[[float], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    name: str = "network",
 ) -> list[float]:
     """Train in place: SGD with momentum, cosine schedule, each batch of nodes from one level.
 
@@ -190,6 +194,10 @@ def train_lander(
         Source of the order of nodes and of balanced sampling; on the CPU.
     on_epoch : callable, optional
         Called with the mean loss of each epoch.
+    checkpoint : Checkpoint, optional
+        Where the state after each epoch is kept, and found where the process ended.
+    name : str, default="network"
+        Under which it is kept.
 
     Returns
     -------
@@ -204,9 +212,15 @@ def train_lander(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, max_iter, eta_min=min(FINAL_LEARNING_RATE, learning_rate)
     )
-    curve = []
+    checkpoint = checkpoint or Checkpoint()
+    state = _State(lander, optimizer, schedule, generator)
+    kept = checkpoint.load(name, state.shapes())
+    curve = [] if kept is None else state.restore(kept)
+    for loss in curve:
+        if on_epoch is not None:
+            on_epoch(loss)
     lander.train()
-    for _ in range(max_iter):
+    for _ in range(max_iter - len(curve)):
         batches = [
             (level, batch.sort().values)
             for level in levels
@@ -222,10 +236,56 @@ def train_lander(
             total, n_seen = total + loss.item() * len(nodes), n_seen + len(nodes)
         schedule.step()
         curve.append(total / n_seen)
+        checkpoint.save(name, state.arrays(curve))
         if on_epoch is not None:
             on_epoch(curve[-1])
     lander.eval()
     return curve
+
+
+@dataclass(frozen=True)
+class _State:
+    """All that the next epoch depends on, as arrays and back."""
+
+    lander: Lander
+    optimizer: torch.optim.SGD
+    schedule: torch.optim.lr_scheduler.CosineAnnealingLR
+    generator: torch.Generator
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays; the number of epochs is not known."""
+        shapes = {"learning_rate": (1,), "loss_curve": (-1,)}
+        shapes["generator"] = (len(self.generator.get_state()) // 8,)
+        for key, parameter in self.lander.named_parameters():
+            shapes[f"weights/{key}"] = shapes[f"momentum/{key}"] = tuple(parameter.shape)
+        return shapes
+
+    def arrays(self, curve: list[float]) -> dict[str, np.ndarray]:
+        """Copies of the state after some epochs."""
+        arrays = {
+            "learning_rate": np.array([group["lr"] for group in self.optimizer.param_groups]),
+            "loss_curve": np.array(curve, dtype=np.float64),
+            "generator": self.generator.get_state().numpy().view(np.uint64).copy(),
+        }
+        for key, parameter in self.lander.named_parameters():
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            momentum = torch.zeros_like(parameter) if momentum is None else momentum
+            arrays[f"weights/{key}"] = parameter.detach().cpu().numpy().copy()
+            arrays[f"momentum/{key}"] = momentum.cpu().numpy().copy()
+        return arrays
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> list[float]:
+        """Take such a state; gives the losses until then."""
+        curve = arrays["loss_curve"].tolist()
+        for group in self.optimizer.param_groups:
+            group["lr"] = float(arrays["learning_rate"][0])
+        self.schedule.load_state_dict({"last_epoch": len(curve), "_step_count": len(curve) + 1})
+        self.generator.set_state(torch.tensor(arrays["generator"].view(np.uint8)))
+        for key, parameter in self.lander.named_parameters():
+            parameter.data.copy_(torch.tensor(arrays[f"weights/{key}"]))
+            momentum = torch.tensor(arrays[f"momentum/{key}"], device=parameter.device)
+            self.optimizer.state[parameter]["momentum_buffer"] = momentum
+        return curve
 
 
 def _batch_loss(

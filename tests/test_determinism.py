@@ -38,11 +38,35 @@ def test_over_runs(name):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_over_twenty_runs(metric):
-    clusterer = HiLanderClustering(metric=metric, random_state=0)
-    first = clusterer.fit_predict(X)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_labels_over_twenty_runs(name, metric):
+    params = {**SETTINGS[name], "metric": metric, "random_state": 0}
+    if name == "relational":
+        params["pretrained"] = "default"
+    clusterer = HiLanderClustering(9, **params)
+    if name in ("gcn", "gat"):
+        clusterer.fit(X[::2], Y[::2])
+    # Threads that wait for each other make the relations of many rows slow.
+    rows = X[::4] if name == "relational" else X
+    first = clusterer.fit_predict(rows)
+    for number in range(19):
+        clusterer.set_params(n_jobs=1 + number % 2)
+        np.testing.assert_array_equal(clusterer.fit_predict(rows), first)
+
+
+@pytest.mark.parametrize("name", ["relational", "gcn"])
+def test_training_over_twenty_runs(name):
+    X, y = make_clusters(np.random.default_rng(1), n_clusters=6, size=5, n_features=8)
+    params = {**SETTINGS[name], "hidden_dim": 4, "n_neighbors": 4, "max_iter": 1}
+
+    def learned():
+        clusterer = HiLanderClustering(**params, n_jobs=1, random_state=0).fit(X, y)
+        arrays = model_arrays(clusterer._model)
+        return {key: array.tobytes() for key, array in arrays.items()}, clusterer.labels_.tobytes()
+
+    first = learned()
     for _ in range(19):
-        np.testing.assert_array_equal(clusterer.fit_predict(X), first)
+        assert learned() == first
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

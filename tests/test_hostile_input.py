@@ -146,6 +146,7 @@ BAD_PARAMETERS = [
     ("device", "meta"),
     ("n_jobs", 1.5),
     ("memory", 3),
+    ("checkpoint", 3),
     ("random_state", "seed"),
     ("verbose", -1),
     ("pretrained", "nowhere"),

@@ -264,12 +264,13 @@ def test_parameters(clusters, tmp_path):
         hidden_dim=4,
         random_state=np.int32(3),
         memory=str(tmp_path / "cache"),
+        checkpoint=tmp_path / "state",
         device="cpu",
     ).fit(X, y)
     clusterer.save(tmp_path / "c")
     loaded = HiLanderClustering.load(tmp_path / "c")
-    # A cache is a folder of pickles: a file must not name one.
-    assert loaded.get_params() == {**clusterer.get_params(), "memory": None}
+    # A cache is a folder of pickles, a checkpoint is deleted: a file must not name one.
+    assert loaded.get_params() == {**clusterer.get_params(), "memory": None, "checkpoint": None}
     clusterer.set_params(random_state=np.random.RandomState(0))
     before = (tmp_path / "c").read_bytes()
     with pytest.raises(SavedFileError, match="set_params"):
@@ -353,6 +354,7 @@ def test_refused_with_what_to_do(saved):
         rewritten(saved, format=2): "upgrade sklearn_hilander",
         rewritten(saved, constraints={}): "unknown or missing entries: constraints",
         rewritten(saved, params={"memory": "/cache"}): "memory is never read",
+        rewritten(saved, params={"checkpoint": "/etc/passwd"}): "checkpoint is never read",
         rewritten(saved, params={"pretrained": "/model"}): "pretrained is never read",
         rewritten(saved, params={"metric": "manhattan"}): "'metric' parameter",
         rewritten(saved, params={"kernel": "rbf"}): "unknown parameters: kernel",
