@@ -52,7 +52,8 @@ class HiLanderClustering(
     neighbours belong together; linked rows merge into supernodes; supernodes are judged and
     merged in turn, level after level, until no more are linked [1]_.
 
-    Without labels and without `pretrained`, edges are scored by locally scaled similarity, which
+    Without labels, the model that comes with the package clusters. Without that (``pretrained=None``
+    or ``architecture="untrained"``), edges are scored by locally scaled similarity, which
     needs no training.
 
     Parameters
@@ -80,10 +81,11 @@ class HiLanderClustering(
         mean features, "gat" peak features alone; "paper-gcn" and "paper-gat" also cluster just
         as the authors' scripts do (see the user guide). "untrained" has no network: locally
         scaled similarity stands in for it.
-    pretrained : HiLanderClustering, str or os.PathLike, optional
-        A meta-trained estimator, the path of a file that ``save`` wrote, or "default", the model
-        that comes with the package: it clusters when ``fit`` gets no labels. An estimator is not
-        changed, and ``clone`` keeps it.
+    pretrained : HiLanderClustering, str, os.PathLike or None, default="default"
+        What clusters when ``fit`` gets no labels and this object has not learned from any: a
+        meta-trained estimator, the path of a file that ``save`` wrote, or "default", the model
+        that comes with the package; None is no model. An estimator is not changed, and ``clone``
+        keeps it.
     max_iter : int, optional
         Of meta-training. For "relational", passes over the merges that the model itself makes
         (None means 3); for the others, epochs (None means 250).
@@ -206,7 +208,7 @@ class HiLanderClustering(
         metric: Literal["cosine", "euclidean"] = "cosine",
         algorithm: Literal["auto", "brute", "hnsw"] = "auto",
         architecture: str | Architecture = "relational",
-        pretrained: str | os.PathLike[str] | BaseEstimator | None = None,
+        pretrained: str | os.PathLike[str] | BaseEstimator | None = "default",
         max_iter: int | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,

@@ -8,7 +8,7 @@ as given, then that of embeddings whitened by the probabilities found there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,6 +112,10 @@ def run_stages(
     whitened, relations = [], []
     for graph, p in zip(graphs, probabilities, strict=True):
         new = build_graph(whiten_by_links(graph, p, SHRINKAGE))
+        # What is near nothing as given is moved near something only by the centring.
+        near = np.bincount(np.concatenate([graph.i, graph.j]), minlength=graph.n_nodes) > 0
+        kept = near[new.i] & near[new.j]
+        new = replace(new, i=new.i[kept], j=new.j[kept])
         if len(new.i) == 0:
             # A few rows around their own mean may have no neighbour at all.
             new = graph

@@ -76,7 +76,7 @@ def test_hierarchy_ends_in_the_labels(digits):
 
 def test_without_labels_or_weights(clusters):
     X, y = clusters
-    clusterer = HiLanderClustering().fit(X)
+    clusterer = HiLanderClustering(pretrained=None).fit(X)
     assert adjusted_rand_score(y, clusterer.labels_) > 0.9
     assert clusterer.lander_ is None
     assert clusterer.loss_curve_ == []
@@ -85,7 +85,7 @@ def test_without_labels_or_weights(clusters):
 
 def test_the_model_that_comes_with_the_package(rng):
     X, y = make_clusters(rng, n_clusters=30, size=15)
-    clusterer = HiLanderClustering(pretrained="default").fit(X)
+    clusterer = HiLanderClustering().fit(X)
     assert adjusted_rand_score(y, clusterer.labels_) > 0.9
     assert isinstance(clusterer.lander_, RelationalModel)
     # Of any width, and after cloning.
@@ -96,7 +96,7 @@ def test_the_model_that_comes_with_the_package(rng):
 
 def test_a_model_that_was_not_learned_here_gives_way(clusters, digits):
     X, _ = clusters
-    clusterer = HiLanderClustering(pretrained="default").fit(X)
+    clusterer = HiLanderClustering().fit(X)
     other = HiLanderClustering(**QUICK).fit(digits[0], digits[1])
     assert clusterer.set_params(pretrained=other).fit(X).lander_ is other.lander_
     # One that was learned here stays.
