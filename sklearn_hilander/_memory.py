@@ -102,12 +102,13 @@ def clustering_need(
     k = min(n_neighbors, n_rows)
     search = 4 * min(n_rows**2, _SEARCHED_CELLS)
     if encoder == "relational":
-        # Relations of pairs, once while they are made and half of them during the second search.
-        pairs = n_rows * (1_050 * k + 24 * n_features)
-        return max(pairs, search + pairs / 2)
+        # Relations while they are made; or the second search, when torch has not yet given back
+        # what the first one took, beside what is kept of the relations.
+        pairs = n_rows * (850 * k + 24 * n_features)
+        return max(pairs, 2 * search + 0.3 * pairs)
     levels = n_rows * (60 * k + 16 * n_features)
     head = 5 * min(n_rows, _HEAD_ROWS) * k * hidden_dim + 12 * n_rows * hidden_dim
-    return levels + max(search, head)
+    return levels + max(search, head) + min(search, head) / 4
 
 
 def training_need(
@@ -135,8 +136,8 @@ def training_need(
     if encoder == "none":
         return clustering
     if encoder == "relational":
-        # Rounds and lessons beside the relations.
-        return 1.6 * clustering
+        # Lessons of the judge, of which so many are kept, beside the relations.
+        return 1.3 * clustering + 1e8 * min(1, n_rows / 2_000)
     batch = min(n_rows, batch_size)
     # Activations kept for the gradient, of a batch's edges and of the nodes that they lead to;
     # levels at three numbers of neighbours.
