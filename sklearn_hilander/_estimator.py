@@ -52,9 +52,9 @@ class HiLanderClustering(
     neighbours belong together; linked rows merge into supernodes; supernodes are judged and
     merged in turn, level after level, until no more are linked [1]_.
 
-    Without labels, the model that comes with the package clusters. Without that (``pretrained=None``
-    or ``architecture="untrained"``), edges are scored by locally scaled similarity, which
-    needs no training.
+    Without labels, the model that comes with the package clusters. Without that, by
+    ``pretrained=None`` or ``architecture="untrained"``, edges are scored by locally scaled
+    similarity, which needs no training.
 
     Parameters
     ----------

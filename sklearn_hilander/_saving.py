@@ -52,8 +52,9 @@ PRETRAINED: dict[str, Path] = {
 
 _CLASS = "HiLanderClustering"
 _HEADER = {"format", "class", "versions", "params", "model", "clusters", "fit"}
-# Never written. A cache is a folder of pickles and a checkpoint is replaced and deleted, so a file
-# must not be able to name one; the model in the file takes the place of `pretrained`.
+# Not written. A cache is a folder of pickles and a checkpoint is replaced and deleted, so a file
+# must not be able to name one; the model in the file takes the place of `pretrained`, but for the
+# name of one that comes with the package.
 _DROPPED = ("memory", "checkpoint", "pretrained")
 _LONGEST_TEXT = 10_000
 
@@ -100,8 +101,8 @@ class SavingMixin:
 
         Notes
         -----
-        `memory`, `checkpoint` and `pretrained` are not written: they are None after loading. The
-        model in the file takes the place of `pretrained`.
+        `memory`, `checkpoint` and `pretrained` are not written: they are None after loading, but
+        for ``pretrained="default"``. The model in the file takes the place of `pretrained`.
         """
         check_is_fitted(self)
         if clusters:
@@ -257,7 +258,7 @@ def _describe_params(params: dict[str, object]) -> dict[str, object]:
     """Constructor parameters in JSON types."""
     out: dict[str, object] = {}
     for name, value in params.items():
-        if name in _DROPPED:
+        if name in _DROPPED and not _is_name(value):
             value = None
         elif isinstance(value, Architecture):
             value = asdict(value)
@@ -292,9 +293,18 @@ def _build_params(description: dict, known: list[str]) -> dict[str, object]:
             raise SavedFileError(f"the parameter {name} is of an unknown type.")
         elif isinstance(value, str) and len(value) > _LONGEST_TEXT:
             raise SavedFileError(f"the parameter {name} is too long.")
-        if name in _DROPPED and value is not None:
+        if (
+            name in _DROPPED
+            and value is not None
+            and not (name == "pretrained" and _is_name(value))
+        ):
             raise SavedFileError(f"the parameter {name} is never read from a file.")
     return params
+
+
+def _is_name(value: object) -> bool:
+    """Whether this names a model that comes with the package."""
+    return isinstance(value, str) and value in PRETRAINED
 
 
 def _check_texts(mapping: object, where: str) -> None:

@@ -175,7 +175,7 @@ def test_predict_joins_known_clusters_and_opens_new_ones(rng, trained):
 def test_min_cluster_size(clusters):
     X, _ = clusters
     outlier = -X.mean(axis=0, keepdims=True)
-    clusterer = HiLanderClustering(min_cluster_size=5).fit(np.vstack([outlier, X]))
+    clusterer = HiLanderClustering(min_cluster_size=5, pretrained=None).fit(np.vstack([outlier, X]))
     assert clusterer.labels_[0] == -1
     assert (clusterer.labels_[1:] >= 0).all()
     assert clusterer.n_clusters_ == clusterer.labels_.max() + 1

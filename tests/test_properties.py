@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sklearn_hilander import HiLanderClustering
+from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import pairwise_f_score
 
@@ -197,8 +198,9 @@ def test_constraints_are_kept_or_refused(models, case, data):
     groups = np.array(data.draw(st.lists(st.integers(-1, 5), min_size=len(X), max_size=len(X))))
     clusterer = make(models, model, parameters)
     said = {name: pairs or None for name, pairs in given_pairs.items()}
-    # Copies are one row: to keep them apart contradicts that.
-    together = distinct_rows(X)
+    # Copies, by cosine also rows of one direction, are one row: to part them contradicts that.
+    scaler = fit_row_scaler(X, parameters["metric"], parameters["n_neighbors"] or 9)
+    together = canonical_embeddings(X, scaler).inverse
     try:
         labels = clusterer.fit_predict(X, groups=groups, **said)
     except ValueError as error:
