@@ -14,11 +14,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmarks.machine import describe_machine, peak_memory_mb
 from benchmarks.pairs import add_pair_arguments, chosen_pairs, load
 from benchmarks.peers import figures
 from sklearn_hilander import HiLanderClustering
+from sklearn_hilander.inspection import LinkageCalibrationDisplay
 
 # The authors' settings: their k counts the sample itself. Their scripts use a threshold of 0.8
 # for faces (GCN) and 0.1 for species (GAT).
@@ -31,7 +33,14 @@ SETTINGS = {
 }
 
 
-def run_pair(train: Path, test: Path, setting: dict, seed: int, thresholds: list[float]) -> dict:
+def run_pair(
+    train: Path,
+    test: Path,
+    setting: dict,
+    seed: int,
+    thresholds: list[float],
+    curves: Path | None = None,
+) -> dict:
     """Figures of one pair and seed, and of other thresholds of the same model."""
     clusterer = HiLanderClustering(random_state=seed, **setting)
     start = time.perf_counter()
@@ -42,6 +51,11 @@ def run_pair(train: Path, test: Path, setting: dict, seed: int, thresholds: list
     labels = clusterer.fit_predict(X)
     seconds = time.perf_counter() - start
     threshold_used = clusterer.linkage_threshold_
+    curve = Figure(layout="constrained")
+    calibration = LinkageCalibrationDisplay.from_estimator(clusterer, None, y, ax=curve.subplots())
+    if curves is not None:
+        curves.mkdir(parents=True, exist_ok=True)
+        curve.savefig(curves / f"{test.stem}-{seed}.png", dpi=120)
     others = {}
     for threshold in thresholds:
         clusterer.set_params(linkage_threshold=threshold)
@@ -54,6 +68,8 @@ def run_pair(train: Path, test: Path, setting: dict, seed: int, thresholds: list
         "seed": seed,
         **figures(y, labels),
         "linkage_threshold": threshold_used,
+        "selected": clusterer.selected_,
+        "calibration_error": calibration.expected_calibration_error,
         "fit_seconds": fit_seconds,
         "cluster_seconds": seconds,
         "other_thresholds": others,
@@ -73,6 +89,7 @@ def main() -> None:
         default=[],
         help="also cluster the test classes at these thresholds, for information",
     )
+    parser.add_argument("--curves", type=Path, help="folder for pictures of the calibration")
     parser.add_argument("--out", type=Path, help="JSON file (default: benchmarks/results/...)")
     args = parser.parse_args()
     pairs = chosen_pairs(parser, args)
@@ -82,7 +99,8 @@ def main() -> None:
     cells = []
     for name, files in pairs.items():
         runs = [
-            run_pair(*files, SETTINGS[args.setting], seed, args.thresholds) for seed in args.seeds
+            run_pair(*files, SETTINGS[args.setting], seed, args.thresholds, args.curves)
+            for seed in args.seeds
         ]
         results["pairs"][name] = runs
         pairwise = np.array([run["pairwise_f"] for run in runs])
@@ -92,8 +110,9 @@ def main() -> None:
             f"{name}: pairwise F {pairwise.mean():.3f} (spread {np.ptp(pairwise):.3f}), "
             f"BCubed F {bcubed.mean():.3f}, NMI {np.mean([r['nmi'] for r in runs]):.3f}, "
             f"{runs[0]['n_clusters']} clusters of {runs[0]['n_classes']}, threshold "
-            f"{runs[0]['linkage_threshold']}, fit {runs[0]['fit_seconds']:.0f} s, "
-            f"cluster {runs[0]['cluster_seconds']:.1f} s",
+            f"{runs[0]['linkage_threshold']}, linkage calibration error "
+            f"{np.mean([run['calibration_error'] for run in runs]):.3f}, "
+            f"fit {runs[0]['fit_seconds']:.0f} s, cluster {runs[0]['cluster_seconds']:.1f} s",
             flush=True,
         )
         results["peak_memory_mb"] = peak_memory_mb()
