@@ -88,10 +88,12 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
         torch.set_num_threads(n_jobs)
         build_neighbor_graph(torch.from_numpy(X), 40, n_threads=n_jobs)
         return {}, stages
-    if method == "untrained":
+    if method in ("default", "untrained"):
         from sklearn_hilander import HiLanderClustering
 
-        return {"labels": HiLanderClustering(n_jobs=n_jobs).fit_predict(X)}, stages
+        pretrained = "default" if method == "default" else None
+        clusterer = HiLanderClustering(pretrained=pretrained, n_jobs=n_jobs)
+        return {"labels": clusterer.fit_predict(X)}, stages
     if method == "hilander":
         clusterer = pickle.loads(Path(model).read_bytes()).set_params(n_jobs=n_jobs)
         with timed_stages(stages):
@@ -108,7 +110,7 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
     raise ValueError(method)
 
 
-METHODS = ("search", "hilander", "untrained", "evoc", "hdbscan")
+METHODS = ("search", "hilander", "default", "untrained", "evoc", "hdbscan")
 
 
 def measure(args: argparse.Namespace) -> dict:

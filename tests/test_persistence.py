@@ -483,10 +483,11 @@ for _ in range(3):
     clusterer.set_params(min_cluster_size=1).save(path)
 longest = time.monotonic() - started
 rng, versions, cut_off = random.Random(0), set(), 0
-for _ in range(n_kills):
+for kill in range(n_kills):
     child = os.fork()
     if child == 0:
-        size = 1
+        # On a busy machine few come to a second write: not all begin with the same one.
+        size = 1 + kill % 2
         while True:
             size = 3 - size
             clusterer.set_params(min_cluster_size=size).save(path)

@@ -61,7 +61,8 @@ def test_a_stream_ends_in_the_clusters_of_a_fit(trained, unseen):
     np.testing.assert_array_equal(np.unique(stream.labels_), np.arange(stream.n_clusters_))
     if trained.architecture != "paper-gcn":
         np.testing.assert_array_equal(stream.predict(X[::-1]), stream.labels_[::-1])
-    np.testing.assert_allclose(stream.probabilities_, whole.probabilities_)
+    # Sums of float32 over rows in another order.
+    np.testing.assert_allclose(stream.probabilities_, whole.probabilities_, atol=1e-5)
     assert stream.hierarchy_.n_levels == whole.hierarchy_.n_levels
     kept = (before == stream.labels_).mean()
     assert kept >= (before == whole.labels_).mean()
