@@ -88,11 +88,14 @@ class Rounds:
     log : MergeLog
     threshold : float
         The last one.
+    partition : ndarray of shape (n_samples,), int64
+        The decoder's, which the rounds come to at the calibrated threshold.
     """
 
     clusters: ClusterPairs
     log: MergeLog
     threshold: float
+    partition: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ def cluster_by_relations(
         density=pair_sum(links.probability, i, j, n_samples),
         links=Merges(i, j, links.probability.astype(np.float64)),
         graph=graph,
-        rounds=Rounds(clusters, log, thresholds[-1]),
+        rounds=Rounds(clusters, log, thresholds[-1], partition),
     )
 
 
@@ -192,6 +195,7 @@ def _rounds_through(
     lowest: float,
     record: Callable,
     constraints: NodeConstraints | None,
+    highest: float = 1.0,
 ) -> Iterator[tuple[float, ClusterPairs]]:
     """Rounds that have the decoder's partition where they reach the calibrated threshold.
 
@@ -200,45 +204,52 @@ def _rounds_through(
     depend on where the clustering ends.
     """
     turn = model.linkage_threshold
-    before = 1.0
-    rounds = run_rounds(
-        clusters,
-        model.judge,
-        lowest=max(lowest, turn),
-        on_merge=record,
-        constraints=constraints,
-        within=partition,
-    )
-    for threshold, clusters in rounds:
-        if threshold <= turn:
-            break
-        yield threshold, clusters
-        before = threshold
-    if lowest > turn:
-        return
+    if highest > turn:
+        rounds = run_rounds(
+            clusters,
+            model.judge,
+            lowest=max(lowest, turn),
+            highest=highest,
+            on_merge=record,
+            constraints=constraints,
+            within=partition,
+        )
+        for threshold, clusters in rounds:
+            if threshold <= turn:
+                break
+            yield threshold, clusters
+            highest = threshold
+        if lowest > turn:
+            return
+        a, b = _apart_in(partition, clusters)
+        q = np.full(len(a), np.nextafter(turn, 1.0))
+        if constraints is not None:
+            admitted = constraints.admit(clusters.labels, clusters.n_clusters, a, b, q)
+            a, b, q = a[admitted], b[admitted], q[admitted]
+        if len(a):
+            clusters, new_of = merge(clusters, a, b)
+            record(a, b, q, highest, new_of)
+        yield turn, clusters
+        highest = turn
+    if lowest < highest:
+        yield from run_rounds(
+            clusters,
+            model.judge,
+            lowest=lowest,
+            highest=highest,
+            on_merge=record,
+            constraints=constraints,
+        )
+
+
+def _apart_in(partition: np.ndarray, clusters: ClusterPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of clusters that connect all those of each part."""
     part = np.zeros(clusters.n_clusters, dtype=np.int64)
     part[clusters.labels] = partition
     order = np.argsort(part, kind="stable")
     a, b = order[:-1], order[1:]
     same = part[a] == part[b]
-    a, b = np.minimum(a, b)[same], np.maximum(a, b)[same]
-    q = np.full(len(a), np.nextafter(turn, 1.0))
-    if constraints is not None:
-        admitted = constraints.admit(clusters.labels, clusters.n_clusters, a, b, q)
-        a, b, q = a[admitted], b[admitted], q[admitted]
-    if len(a):
-        clusters, new_of = merge(clusters, a, b)
-        record(a, b, q, before, new_of)
-    yield turn, clusters
-    if lowest < turn:
-        yield from run_rounds(
-            clusters,
-            model.judge,
-            lowest=lowest,
-            highest=turn,
-            on_merge=record,
-            constraints=constraints,
-        )
+    return np.minimum(a, b)[same], np.maximum(a, b)[same]
 
 
 def merges_below(
@@ -251,13 +262,14 @@ def merges_below(
         nonlocal log
         log = log.record(*merged)
 
-    for _ in run_rounds(
+    for _ in _rounds_through(
+        rounds.partition,
         rounds.clusters,
-        model.judge,
-        lowest=0.0,
+        model,
+        0.0,
+        record,
+        constraints,
         highest=rounds.threshold,
-        on_merge=record,
-        constraints=constraints,
     ):
         pass
     return log.merges

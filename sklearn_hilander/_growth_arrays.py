@@ -65,6 +65,7 @@ def growth_arrays(growth: Growth) -> dict[str, np.ndarray]:
         arrays |= {f"rounds/sums/{at}": sums for at, sums in enumerate(clusters.sums)}
         arrays["rounds/representative"] = log.representative
         arrays["rounds/carried"] = log.carried
+        arrays["rounds/partition"] = growth.rounds.partition
     return arrays
 
 
@@ -181,6 +182,7 @@ def _plan_rounds(description: object, n_clusters: int, n_nodes: int) -> dict[str
         "largest": ArraySpec((n_pairs,), "float32", 0, _HIGHEST),
         "representative": ArraySpec((n_clusters,), "int64", 0, n_nodes - 1),
         "carried": ArraySpec((n_clusters,), "float64", 0, _HIGHEST),
+        "partition": ArraySpec((n_nodes,), "int64", 0, n_nodes - 1),
     }
     for at, width in enumerate(widths):
         plan[f"sums/{at}"] = ArraySpec((n_clusters, width))
@@ -203,4 +205,5 @@ def _build_rounds(
         **{name: parts[name] for name in (*_OF_CLUSTERS, *_OF_PAIRS)},
     )
     # In which round a merge was made, nothing asks any more.
-    return Rounds(clusters, MergeLog(parts["representative"], parts["carried"], (merges,)), last)
+    log = MergeLog(parts["representative"], parts["carried"], (merges,))
+    return Rounds(clusters, log, last, parts["partition"])

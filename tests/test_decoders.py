@@ -31,12 +31,14 @@ def test_every_decoder_has_its_partition_at_the_calibrated_threshold(kind):
     start = single_samples(links, np.ones(len(features), np.float32))
     partition = network.decoder(links, start, network.judge)
     assert pairwise_f_score(partition[fitted._known.embeddings.inverse], fitted.labels_) == 1
+    high = HiLanderClustering(pretrained=teacher, linkage_threshold=0.8).fit(X)
     cuts = [fitted.relabel(linkage_threshold=t).labels_ for t in (0.8, 0.6, 0.3)]
     for finer, coarser in pairwise(cuts):
         assert len(np.unique(np.stack([finer, coarser]), axis=1).T) == finer.max() + 1
     for threshold, cut in zip((0.8, 0.6, 0.3), cuts, strict=True):
         fresh = HiLanderClustering(pretrained=teacher, linkage_threshold=threshold).fit(X)
         np.testing.assert_array_equal(fresh.labels_, cut)
+        np.testing.assert_array_equal(high.relabel(linkage_threshold=threshold).labels_, cut)
 
 
 @pytest.mark.parametrize("kind", DECODERS)

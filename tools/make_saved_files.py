@@ -44,7 +44,7 @@ def main() -> None:
     clusterer.set_params(architecture="gat").fit(X, y)
     clusterer.save(folder / "model_only.safetensors", clusters=False)
     expected["model_only/labels"] = clusterer.fit(unseen).labels_
-    untrained = HiLanderClustering(5).fit(unseen)
+    untrained = HiLanderClustering(5, pretrained=None).fit(unseen)
     untrained.save(folder / "untrained.safetensors")
     expected["untrained/labels"] = untrained.labels_
     expected["untrained/new"] = untrained.predict(new)
