@@ -92,7 +92,7 @@ def _add_cluster(commands: argparse._SubParsersAction) -> None:
         "--model",
         type=Path,
         metavar="FILE",
-        help="what `fit` saved; without it, rows are linked by locally scaled similarity",
+        help="what `fit` saved; without it, the model that comes with the package clusters",
     )
     cluster.add_argument(
         "--out",
