@@ -43,6 +43,26 @@ class NodeConstraints:
         graph = sp.coo_array((np.ones(len(a)), (a, b)), shape=(n_nodes, n_nodes))
         return connected_components(graph, directed=False)[1].astype(np.int64)
 
+    def renumbered(self, new_of: np.ndarray) -> NodeConstraints:
+        """The constraints on nodes that get other numbers; those with a node that gets -1 go.
+
+        Parameters
+        ----------
+        new_of : ndarray of shape (n_nodes,), int64
+
+        Returns
+        -------
+        NodeConstraints
+        """
+
+        def moved(pairs: np.ndarray) -> np.ndarray:
+            pairs = new_of[pairs]
+            return pairs[(pairs >= 0).all(axis=1)]
+
+        members = self.members[new_of[self.members[:, 0]] >= 0]
+        members = np.stack([new_of[members[:, 0]], members[:, 1]], axis=1)
+        return NodeConstraints(moved(self.must), moved(self.cannot), members)
+
     def conflicting(
         self, labels: np.ndarray, n_clusters: int, i: np.ndarray, j: np.ndarray
     ) -> np.ndarray:

@@ -42,6 +42,31 @@ class _Modules:
         q, p = self.leaving, self.visited
         return float(_plogp(q.sum()) - 2 * _plogp(q).sum() + _plogp(q + p).sum())
 
+    def gain(
+        self, a: np.ndarray, b: np.ndarray, *after: tuple[np.ndarray, np.ndarray]
+    ) -> np.ndarray:
+        """Bits that are saved if modules `a` and `b` give way to others.
+
+        Parameters
+        ----------
+        a, b : ndarray of shape (n_changes,), int64
+        *after : tuple of ndarray of shape (n_changes,)
+            Flow that leaves each module that takes their place, and flow through its nodes.
+
+        Returns
+        -------
+        ndarray of shape (n_changes,), float64
+            Rounded: gains that are equal but for rounding are ties.
+        """
+        of_q, of_both = _plogp(self.leaving), _plogp(self.leaving + self.visited)
+        total = self.leaving.sum()
+        gain = of_both[a] + of_both[b] - 2 * (of_q[a] + of_q[b]) + _plogp(total)
+        total = total - self.leaving[a] - self.leaving[b]
+        for leaving, visited in after:
+            gain += 2 * _plogp(leaving) - _plogp(leaving + visited)
+            total = total + leaving
+        return (gain - _plogp(total)).round(12)
+
 
 def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> np.ndarray:
     """Cluster nodes by the map equation.
@@ -136,19 +161,8 @@ def _merge_modules(modules: _Modules) -> np.ndarray:
         q, p = modules.leaving, modules.visited
         across = sp.triu(modules.between, 1).tocoo()
         i, j = across.row, across.col
-        total, q_ij = q.sum(), q[i] + q[j] - 2 * across.data
-        gain = (
-            _plogp(total)
-            - _plogp(total + q_ij - q[i] - q[j])
-            + 2 * (_plogp(q_ij) - _plogp(q)[i] - _plogp(q)[j])
-            - _plogp(q_ij + p[i] + p[j])
-            + _plogp(q + p)[i]
-            + _plogp(q + p)[j]
-        ).round(12)
-        best = np.full(len(q), _LEAST_GAIN)
-        np.maximum.at(best, i, gain)
-        np.maximum.at(best, j, gain)
-        chosen = (gain >= best[i]) & (gain >= best[j])
+        merged = (q[i] + q[j] - 2 * across.data, p[i] + p[j])
+        chosen = _best_of_both(modules.gain(i, j, merged), i, j, len(q))
         if not chosen.any():
             return labels
         joined = sp.coo_array((np.ones(chosen.sum()), (i[chosen], j[chosen])), shape=(len(q),) * 2)
@@ -156,14 +170,20 @@ def _merge_modules(modules: _Modules) -> np.ndarray:
         modules, labels = _pool(modules.between, new_of), new_of[labels]
 
 
+def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:
+    """Changes that gain something, and most of all those of either module; (n_changes,), bool."""
+    best = np.full(n_modules, _LEAST_GAIN)
+    np.maximum.at(best, a, gain)
+    np.maximum.at(best, b, gain)
+    return (gain >= best[a]) & (gain >= best[b])
+
+
 def _move_nodes(
     nodes: sp.csr_array, labels: np.ndarray, fixed: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
     """Move nodes to better modules, at most one into or out of each module a round."""
     n = len(labels)
-    own = nodes.diagonal()
     through = np.asarray(nodes.sum(axis=1)).reshape(-1)
-    out = through - own
     state = _pool(nodes, labels)
     length = state.codelength()
     for _ in range(_MOVE_ROUNDS):
@@ -174,26 +194,18 @@ def _move_nodes(
         home = module == labels[node]
         to_home = np.zeros(n)
         to_home[node[home]] = flow[home]
-        to_home -= own
         away = ~home if fixed is None else ~home & ~fixed[node]
         node, module, flow = node[away], module[away], flow[away]
         source = labels[node]
-        q_source = q[source] - out[node] + 2 * to_home[node]
-        q_target = q[module] + out[node] - 2 * flow
-        total = q.sum()
-        gain = (
-            _plogp(total)
-            - _plogp(total + q_source + q_target - q[source] - q[module])
-            + 2 * (_plogp(q_source) + _plogp(q_target) - _plogp(q)[source] - _plogp(q)[module])
-            - _plogp(q_source + p[source] - through[node])
-            - _plogp(q_target + p[module] + through[node])
-            + _plogp(q + p)[source]
-            + _plogp(q + p)[module]
-        ).round(12)
-        best = np.full(len(q), _LEAST_GAIN)
-        np.maximum.at(best, source, gain)
-        np.maximum.at(best, module, gain)
-        chosen = (gain >= best[source]) & (gain >= best[module])
+        q_source = q[source] - through[node] + 2 * to_home[node]
+        q_target = q[module] + through[node] - 2 * flow
+        gain = state.gain(
+            source,
+            module,
+            (q_source, p[source] - through[node]),
+            (q_target, p[module] + through[node]),
+        )
+        chosen = _best_of_both(gain, source, module, len(q))
         if not chosen.any():
             break
         moved = labels.copy()

@@ -113,7 +113,7 @@ def run_stages(
     for graph, p in zip(graphs, probabilities, strict=True):
         new = build_graph(whiten_by_links(graph, p, SHRINKAGE))
         # What is near nothing as given is moved near something only by the centring.
-        near = np.bincount(np.concatenate([graph.i, graph.j]), minlength=graph.n_nodes) > 0
+        near = np.diff(graph.adjacency.pointers) > 0
         kept = near[new.i] & near[new.j]
         new = replace(new, i=new.i[kept], j=new.j[kept])
         if len(new.i) == 0:

@@ -52,7 +52,12 @@ def open_clusters(
         Linkage of distinct known rows, `a`, and rows of `opened`, `b`.
     """
     features, counts, n = new.features[opened], new.counts[opened], len(opened)
-    among = None if on_rows is None else _restrict(on_rows, opened, len(new.counts))
+    among = None
+    if on_rows is not None:
+        new_of = np.full(len(new.counts), -1)
+        new_of[opened] = np.arange(n)
+        among = on_rows.renumbered(new_of)
+        among = None if among.is_empty else among
     company = np.zeros(0, dtype=np.int64)
     if n > 1:
         rows = torch.from_numpy(known.embeddings.features).to(settings.device)
@@ -96,18 +101,3 @@ def _bridges(links: Merges, n: int, company: np.ndarray) -> Merges:
         across = (ours < n) & (theirs >= n)
         parts.append(Merges(company[theirs[across] - n], ours[across], links.probability[across]))
     return concatenate_merges(parts)
-
-
-def _restrict(on_rows: NodeConstraints, rows: np.ndarray, n_rows: int) -> NodeConstraints | None:
-    """Constraints among some of the rows, numbered anew."""
-    new_of = np.full(n_rows, -1)
-    new_of[rows] = np.arange(len(rows))
-
-    def inside(pairs: np.ndarray) -> np.ndarray:
-        moved = new_of[pairs]
-        return moved[(moved >= 0).all(axis=1)]
-
-    members = on_rows.members[new_of[on_rows.members[:, 0]] >= 0]
-    members = np.stack([new_of[members[:, 0]], members[:, 1]], axis=1)
-    among = NodeConstraints(inside(on_rows.must), inside(on_rows.cannot), members)
-    return None if among.is_empty else among

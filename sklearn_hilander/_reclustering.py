@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from sklearn_hilander._clustering import Grower, KnownClusters, cluster_embeddings
-from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._embeddings import in_canonical_order
 from sklearn_hilander._growth import ClusterSettings, OnLevel
 from sklearn_hilander.metrics import match_labels
@@ -37,7 +36,9 @@ def recluster(
     """
     embeddings = in_canonical_order(known.embeddings)
     nodes = np.arange(len(known.nodes)) if settings.faithful else embeddings.inverse
-    groups = known.groups
+    groups, constraints = known.groups, known.constraints
+    if constraints is not None:
+        constraints = constraints.renumbered(nodes[known.first])
     fresh = cluster_embeddings(
         embeddings,
         known.scaler,
@@ -49,22 +50,10 @@ def recluster(
             min_cluster_size=known.min_cluster_size,
         ),
         on_level=on_level,
-        constraints=_moved(known.constraints, nodes[known.first]),
+        constraints=constraints,
         group_names=None if groups is None else groups.names,
     )
     return _numbered_as_before(fresh, known.labels)
-
-
-def _moved(constraints: NodeConstraints | None, new_of: np.ndarray) -> NodeConstraints | None:
-    """Constraints on nodes that got other numbers."""
-    if constraints is None:
-        return None
-    members = constraints.members
-    return NodeConstraints(
-        must=new_of[constraints.must],
-        cannot=new_of[constraints.cannot],
-        members=np.stack([new_of[members[:, 0]], members[:, 1]], axis=1),
-    )
 
 
 def _numbered_as_before(fresh: KnownClusters, before: np.ndarray) -> KnownClusters:

@@ -81,7 +81,7 @@ ROOMS = {
         "_clustering", "_constraints", "_embeddings", "_growth", "_merge_tree", "_opening",
         "_row_constraints", "_types",
     },
-    "_reclustering": {"_clustering", "_constraints", "_embeddings", "_growth", "metrics"},
+    "_reclustering": {"_clustering", "_embeddings", "_growth", "metrics"},
     "_neighborhood": {"_clustering", "_growth", "_joining", "_neighbors", "_types"},
     "_streaming": {
         "_clustering", "_constraints", "_embeddings", "_growth", "_joining", "_neighbors",
