@@ -20,7 +20,13 @@ from sklearn_hilander._judge import cluster_relations, single_samples
 from sklearn_hilander._lander import GATLayer, Lander
 from sklearn_hilander._linkage_model import LinkageModel, run_stages
 from sklearn_hilander._model import Model
-from sklearn_hilander._perceptron import Perceptrons
+from sklearn_hilander._perceptron import (
+    N_LAYERS,
+    Perceptrons,
+    perceptron_arrays,
+    perceptron_shapes,
+    perceptrons_of,
+)
 from sklearn_hilander._persistence import (
     ArraySpec,
     SavedFileError,
@@ -38,8 +44,6 @@ RELATIONS_VERSION = 2
 MAX_WIDTH = 2**24
 MAX_NETWORKS = 1_000
 _ENCODERS = ("relational", "gcn", "gat", "none")
-# Layers of `Perceptrons`.
-_N_LAYERS = 3
 
 
 def describe_model(model: Model) -> dict:
@@ -70,9 +74,9 @@ def model_arrays(model: Model) -> dict[str, np.ndarray]:
     if model.row_judge is not None:
         named["model/row_judge"] = model.row_judge.network
     return {
-        f"{name}/{part}": _to_numpy(value)
+        f"{name}/{part}": array
         for name, perceptrons in named.items()
-        for part, value in _parts(perceptrons).items()
+        for part, array in perceptron_arrays(perceptrons).items()
     }
 
 
@@ -262,15 +266,6 @@ def _relation_widths() -> _RelationWidths:
     )
 
 
-def _parts(perceptrons: Perceptrons) -> dict[str, torch.Tensor]:
-    """The tensors by name."""
-    out = {"mean": perceptrons.mean, "scale": perceptrons.scale}
-    for at in range(_N_LAYERS):
-        out[f"weights/{at}"] = perceptrons.weights[at]
-        out[f"biases/{at}"] = perceptrons.biases[at]
-    return out
-
-
 def _describe_perceptrons(perceptrons: Perceptrons) -> dict:
     return {
         "n_networks": len(perceptrons),
@@ -285,30 +280,18 @@ def _plan_perceptrons(description: object, name: str, n_features: int) -> dict[s
     hidden = check_list(given["widths"], "the widths of a network")
     for width in hidden:
         check_int(width, "the width of a layer", 1, MAX_WIDTH)
-    if len(hidden) != _N_LAYERS - 1:
+    if len(hidden) != N_LAYERS - 1:
         raise SavedFileError("a network of its model has another number of layers.")
-    widths = [n_features, *hidden, 1]
-    plan = {
-        f"{name}/mean": ArraySpec((n_features,)),
-        f"{name}/scale": ArraySpec((n_features,), low=float(np.finfo(np.float32).tiny)),
-    }
-    for at in range(_N_LAYERS):
-        plan[f"{name}/weights/{at}"] = ArraySpec((n, widths[at], widths[at + 1]))
-        plan[f"{name}/biases/{at}"] = ArraySpec((n, 1, widths[at + 1]))
+    shapes = perceptron_shapes(n, [n_features, *hidden, 1])
+    plan = {f"{name}/{part}": ArraySpec(shape) for part, shape in shapes.items()}
+    plan[f"{name}/scale"] = ArraySpec(shapes["scale"], low=float(np.finfo(np.float32).tiny))
     return plan
 
 
 def _build_perceptrons(name: str, arrays: dict[str, np.ndarray]) -> Perceptrons:
-    # Copied into torch's own memory, whose alignment sums may depend on.
-    def tensors(part: str) -> tuple[torch.Tensor, ...]:
-        return tuple(torch.tensor(arrays[f"{name}/{part}/{at}"]) for at in range(_N_LAYERS))
-
-    return Perceptrons(
-        torch.tensor(arrays[f"{name}/mean"]),
-        torch.tensor(arrays[f"{name}/scale"]),
-        tensors("weights"),
-        tensors("biases"),
-    )
+    start = f"{name}/"
+    own = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
+    return perceptrons_of(own)
 
 
 def _assign(module: nn.Module, arrays: dict[str, np.ndarray]) -> None:

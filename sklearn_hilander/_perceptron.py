@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn_hilander._checkpoint import Checkpoint
 
 WEIGHT_DECAY = 3e-2
 DROPOUT = 0.1
+N_LAYERS = 3
 # Standardised features are held within this many standard deviations.
 CLAMP = 6.0
 MAX_STEPS = 400
@@ -159,6 +161,47 @@ def fit_perceptrons(
     return perceptrons, last.mean(dim=0).tolist()
 
 
+def perceptron_shapes(n_networks: int, widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Shape of each array of `perceptron_arrays`.
+
+    Parameters
+    ----------
+    n_networks : int
+    widths : sequence of int
+        Of the features, of the hidden layers and of the end.
+    """
+    shapes: dict[str, tuple[int, ...]] = {"mean": (widths[0],), "scale": (widths[0],)}
+    for at in range(N_LAYERS):
+        shapes[f"weights/{at}"] = (n_networks, widths[at], widths[at + 1])
+        shapes[f"biases/{at}"] = (n_networks, 1, widths[at + 1])
+    return shapes
+
+
+def perceptron_arrays(perceptrons: Perceptrons) -> dict[str, np.ndarray]:
+    """All that networks are, by name."""
+    tensors = {"mean": perceptrons.mean, "scale": perceptrons.scale}
+    for at in range(N_LAYERS):
+        tensors[f"weights/{at}"] = perceptrons.weights[at]
+        tensors[f"biases/{at}"] = perceptrons.biases[at]
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+
+
+def perceptrons_of(arrays: Mapping[str, np.ndarray]) -> Perceptrons:
+    """The networks that have these arrays."""
+
+    # Copied into torch's own memory, whose alignment sums may depend on.
+    def layers(part: str) -> tuple[Tensor, Tensor, Tensor]:
+        first, second, third = (torch.tensor(arrays[f"{part}/{at}"]) for at in range(N_LAYERS))
+        return first, second, third
+
+    return Perceptrons(
+        torch.tensor(arrays["mean"]),
+        torch.tensor(arrays["scale"]),
+        layers("weights"),
+        layers("biases"),
+    )
+
+
 def kept_perceptrons(
     checkpoint: Checkpoint,
     name: str,
@@ -172,28 +215,14 @@ def kept_perceptrons(
 ) -> tuple[Perceptrons, list[float]]:
     """`fit_perceptrons`, once: what a checkpoint has under a name is not trained again."""
     width = settings.hidden_dim if start is None else start.weights[0].shape[2]
-    n, widths = len(rows_of), (features.shape[1], width, width, 1)
-    shapes = {"mean": widths[:1], "scale": widths[:1], "losses": (n,)}
-    for at in range(3):
-        shapes[f"weights/{at}"] = (n, widths[at], widths[at + 1])
-        shapes[f"biases/{at}"] = (n, 1, widths[at + 1])
-    kept = checkpoint.load(name, shapes)
+    shapes = perceptron_shapes(len(rows_of), (features.shape[1], width, width, 1))
+    kept = checkpoint.load(name, shapes | {"losses": (len(rows_of),)})
     if kept is not None:
-        # Copied into torch's own memory, whose alignment sums may depend on.
-        weights, biases = (
-            tuple(torch.tensor(kept[f"{part}/{at}"]) for at in range(3))
-            for part in ("weights", "biases")
-        )
-        mean, scale = torch.tensor(kept["mean"]), torch.tensor(kept["scale"])
-        return Perceptrons(mean, scale, weights, biases), kept["losses"].tolist()
+        return perceptrons_of(kept), kept["losses"].tolist()
     networks, losses = fit_perceptrons(
         features, targets, rows_of, settings=settings, start=start, **options
     )
-    parts = {"mean": networks.mean, "scale": networks.scale}
-    for at in range(3):
-        parts[f"weights/{at}"] = networks.weights[at]
-        parts[f"biases/{at}"] = networks.biases[at]
-    arrays = {part: tensor.numpy() for part, tensor in parts.items()}
+    arrays = perceptron_arrays(networks)
     checkpoint.save(name, arrays | {"losses": np.array(losses, dtype=np.float64)})
     return networks, losses
 
