@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ _TABLE_CELLS = 8_000_000
 _MOST_ROWS = 256
 # Largest rank that is stored; larger ones count as this.
 _MAX_RANK = np.iinfo(np.int16).max
+# Triangles that sums are taken over at once: temporary arrays stay in the cache.
+_BLOCK_TRIANGLES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class Adjacency:
         if np.count_nonzero(values) < 0.8 * len(values):
             matrix = matrix.copy()
             matrix.eliminate_zeros()
-        return matrix @ X + X
+        out = matrix @ X
+        out += X
+        return out
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sum of the values of each node's pairs, (n_nodes,), float64."""
@@ -114,23 +119,44 @@ class CommonNeighbors:
         return self._in_order(np.diff(self.pointers))
 
     def counts_within(self, rank: int) -> np.ndarray:
-        """Number of common neighbours of at most this rank at both ends, (n_pairs,)."""
-        total = np.concatenate([[0], np.cumsum(self.rank <= rank)])
-        return self._in_order(total[self.pointers[1:]] - total[self.pointers[:-1]])
+        """Number of common neighbours of at most this rank at both ends, (n_pairs,), int64."""
+        out = np.empty(len(self.order), dtype=np.int64)
+        for rows, triangles, pointers in self._blocks():
+            total = np.concatenate([[0], np.cumsum(self.rank[triangles] <= rank)])
+            out[rows] = total[pointers[1:]] - total[pointers[:-1]]
+        return self._in_order(out)
 
     def products(self, values: np.ndarray) -> np.ndarray:
         """Sum of the products of the values of the two other sides, (n_pairs,), float32."""
-        return self._sum(values[self.from_j], self.from_i, values)
+        return self._sum(self.from_i, values, factors_of=self.from_j)
 
     def sums(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum of the values of the sides at i, and of those at j; each (n_pairs,), float32."""
-        ones = np.ones(len(self.from_i), dtype=np.float32)
-        return self._sum(ones, self.from_i, values), self._sum(ones, self.from_j, values)
+        return self._sum(self.from_i, values), self._sum(self.from_j, values)
 
-    def _sum(self, factors: np.ndarray, sides: np.ndarray, values: np.ndarray) -> np.ndarray:
-        n_pairs = len(self.order)
-        matrix = sp.csr_array((factors, sides, self.pointers), shape=(n_pairs, len(values)))
-        return self._in_order(matrix @ values)
+    def _sum(
+        self, sides: np.ndarray, values: np.ndarray, *, factors_of: np.ndarray | None = None
+    ) -> np.ndarray:
+        out = np.empty(len(self.order), dtype=np.float32)
+        for rows, triangles, pointers in self._blocks():
+            if factors_of is None:
+                factors = np.ones(triangles.stop - triangles.start, dtype=np.float32)
+            else:
+                factors = values[factors_of[triangles]]
+            shape = (rows.stop - rows.start, len(values))
+            out[rows] = sp.csr_array((factors, sides[triangles], pointers), shape=shape) @ values
+        return self._in_order(out)
+
+    def _blocks(self) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Rows, their triangles, and where those of each row begin among them, block by block."""
+        n_rows, start = len(self.order), 0
+        while start < n_rows:
+            first = self.pointers[start]
+            stop = int(np.searchsorted(self.pointers, first + _BLOCK_TRIANGLES, side="right")) - 1
+            stop = min(max(stop, start + 1), n_rows)
+            pointers = (self.pointers[start : stop + 1] - first).astype(np.int32)
+            yield slice(start, stop), slice(first, self.pointers[stop]), pointers
+            start = stop
 
     def _in_order(self, of_rows: np.ndarray) -> np.ndarray:
         out = np.empty_like(of_rows)

@@ -13,12 +13,13 @@ _LEAST_NEAR = 1e-3
 _LEAST_FAR = 1e-6
 
 
-def closeness_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+def closeness_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> Columns:
     """Closeness of other pairs in this graph's embeddings, alone and against either end's nearest.
 
     Returns
     -------
-    ndarray of shape (n_pairs, 3), float32
+    Columns
+        Three.
     """
     out = Columns()
     near = pair_closeness(graph.features, i, j)
@@ -27,7 +28,7 @@ def closeness_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> np.nd
     nearest = closeness(graph.similarities[:, :q], chance).mean(axis=1)
     out.add(near)
     out.both(near - nearest[i], near - nearest[j])
-    return out.stack()
+    return out
 
 
 def mean_cosine(X: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from sklearn_hilander._flow import flow_clusters
 from sklearn_hilander._pairs import Columns
 
 
-def flow_relations(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> np.ndarray:
+def flow_relations(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> Columns:
     """Relations of each pair in the clusters of a flow along weighted pairs.
 
     Whether the two are in one cluster; the share of either end's flow that goes into the
@@ -23,7 +23,8 @@ def flow_relations(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: i
 
     Returns
     -------
-    ndarray of shape (n_pairs, 5), float32
+    Columns
+        Five.
     """
     labels = flow_clusters(i, j, weights, n_nodes)
     out = Columns()
@@ -48,4 +49,4 @@ def flow_relations(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: i
     out.both(share(i, j), share(j, i))
     sizes = np.log(np.bincount(labels))[labels]
     out.both(sizes[i], sizes[j])
-    return out.stack()
+    return out

@@ -23,6 +23,8 @@ THRESHOLDS = tuple(np.round(np.concatenate([[0.98], np.arange(0.95, 0.14, -0.05)
 # Where a hierarchy goes on, once the last threshold of the clustering is reached.
 _BELOW = (0.1, 0.05, 0.0)
 ROUNDS_PER_THRESHOLD = 4
+# Pairs of samples under this probability are no candidates.
+_LEAST_LINK = 0.01
 # Very sure pairs of very small clusters need not wait for being each other's best.
 _SURE, _SMALL = 0.98, 4
 # More dimensions than this add cost, not evidence, to average similarities.
@@ -67,11 +69,17 @@ class ClusterPairs:
         """Number of clusters."""
         return len(self.sizes)
 
+    def take(self, pairs: np.ndarray) -> ClusterPairs:
+        """The same clusters with some of the pairs alone."""
+        names = ("i", "j", "p", "count", "log_odds", "largest")
+        return replace(self, **{name: getattr(self, name)[pairs] for name in names})
+
 
 def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
-    """Each sample as a cluster of its own."""
+    """Each sample as a cluster of its own; pairs that are hardly linked are left out."""
     n = links.graph.n_nodes
-    p = links.probability
+    linked = np.flatnonzero(links.probability >= _LEAST_LINK)
+    p = links.probability[linked]
     views = (unit_rows(_reduce(view)) for view in links.views)
     return ClusterPairs(
         labels=np.arange(n),
@@ -80,8 +88,8 @@ def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
         sums=tuple((view * weights[:, None]).astype(np.float32, order="C") for view in views),
         inner_p=np.zeros(n),
         inner_count=np.zeros(n),
-        i=links.graph.i,
-        j=links.graph.j,
+        i=links.graph.i[linked],
+        j=links.graph.j[linked],
         p=p,
         count=np.ones(len(p)),
         log_odds=logit(p, 1e-4),
@@ -89,7 +97,7 @@ def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
     )
 
 
-def cluster_relations(clusters: ClusterPairs) -> np.ndarray:
+def cluster_relations(clusters: ClusterPairs, rows: np.ndarray | None = None) -> np.ndarray:
     """Relations of each pair of clusters; the first column is the mean probability.
 
     Mean, log-odds and largest probability across; each against the best that either end has
@@ -100,14 +108,16 @@ def cluster_relations(clusters: ClusterPairs) -> np.ndarray:
     Parameters
     ----------
     clusters : ClusterPairs
+    rows : ndarray of shape (n_rows,), int64, optional
+        The pairs to be described, among all of them; by default each.
 
     Returns
     -------
-    ndarray of shape (n_pairs, n_relations), float32
+    ndarray of shape (n_rows, n_relations), float32
     """
     c, n = clusters, clusters.n_clusters
     i, j = c.i, c.j
-    out = Columns()
+    out = Columns(rows)
     mean = c.p / c.count
     out.add(mean)
     out.add(logit(mean, 1e-4))
@@ -230,14 +240,17 @@ def run_rounds(
         for _ in range(ROUNDS_PER_THRESHOLD):
             if len(clusters.i) == 0:
                 break
-            relations = cluster_relations(clusters)
-            q = judge(clusters, relations)
+            # Pairs that may not merge are still what others are compared with.
+            rows = np.flatnonzero(_allowed(clusters, constraints, within))
+            relations = cluster_relations(clusters, rows)
+            candidates = clusters.take(rows)
+            q = judge(candidates, relations)
             if on_round is not None:
-                on_round(clusters, relations, q)
-            chosen = np.flatnonzero(_chosen(clusters, q, threshold, constraints, within))
+                on_round(candidates, relations, q)
+            chosen = np.flatnonzero(_chosen(candidates, q, threshold, constraints))
             if len(chosen) == 0:
                 break
-            a, b = clusters.i[chosen], clusters.j[chosen]
+            a, b = candidates.i[chosen], candidates.j[chosen]
             clusters, new_of = merge(clusters, a, b)
             if on_merge is not None:
                 on_merge(a, b, q[chosen], highest, new_of)
@@ -245,23 +258,29 @@ def run_rounds(
         highest = threshold
 
 
+def _allowed(
+    clusters: ClusterPairs, constraints: NodeConstraints | None, within: np.ndarray | None
+) -> np.ndarray:
+    """Pairs that may merge, (n_pairs,), bool."""
+    i, j = clusters.i, clusters.j
+    allowed = np.ones(len(i), dtype=bool)
+    if within is not None:
+        part = np.zeros(clusters.n_clusters, dtype=np.int64)
+        part[clusters.labels] = within
+        allowed &= part[i] == part[j]
+    if constraints is not None:
+        allowed &= ~constraints.conflicting(clusters.labels, clusters.n_clusters, i, j)
+    return allowed
+
+
 def _chosen(
     clusters: ClusterPairs,
     q: np.ndarray,
     threshold: float,
     constraints: NodeConstraints | None,
-    within: np.ndarray | None,
 ) -> np.ndarray:
     """Pairs that merge in this round: each the best of both its ends, constraints kept."""
     i, j = clusters.i, clusters.j
-    forbidden = np.zeros(len(i), dtype=bool)
-    if within is not None:
-        part = np.zeros(clusters.n_clusters, dtype=np.int64)
-        part[clusters.labels] = within
-        forbidden |= part[i] != part[j]
-    if constraints is not None:
-        forbidden |= constraints.conflicting(clusters.labels, clusters.n_clusters, i, j)
-    q = np.where(forbidden, np.float32(-1), q)
     best = pair_max(q, i, j, clusters.n_clusters, -1.0)
     best_of_i, best_of_j = q >= best[i], q >= best[j]
     chosen = (q > threshold) & best_of_i & best_of_j

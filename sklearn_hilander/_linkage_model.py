@@ -15,7 +15,7 @@ import numpy as np
 from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._closeness import closeness_relations
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import logit, sigmoid
+from sklearn_hilander._pairs import Columns, logit, sigmoid
 from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, kept_perceptrons
 from sklearn_hilander._relations import graph_relations, probability_relations, smooth_by_links
 from sklearn_hilander._whitening import whiten_by_links
@@ -25,7 +25,7 @@ STAGES = (2, 3)
 SHRINKAGE = 0.3
 
 # (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
-_Stage = Callable[[list[PairGraph], list[np.ndarray], int], list[np.ndarray]]
+_Stage = Callable[[list[PairGraph], list[Columns], int], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class LinkageModel:
         """Linkage probabilities of unseen samples."""
 
         def stage(
-            graphs: list[PairGraph], features: list[np.ndarray], number: int
+            graphs: list[PairGraph], features: list[Columns], number: int
         ) -> list[np.ndarray]:
             return [self.stages[number].log_odds(rows).mean(axis=0) for rows in features]
 
@@ -109,6 +109,8 @@ def run_stages(
     """
     relations = [graph_relations(graph) for graph in graphs]
     probabilities = _run_on(graphs, relations, stage, range(STAGES[0]))
+    for graph in graphs:
+        graph.forget_common()
     whitened, relations = [], []
     for graph, p in zip(graphs, probabilities, strict=True):
         new = build_graph(whiten_by_links(graph, p, SHRINKAGE))
@@ -120,9 +122,7 @@ def run_stages(
             # A few rows around their own mean may have no neighbour at all.
             new = graph
         whitened.append(new)
-        relations.append(
-            np.hstack([graph_relations(new), closeness_relations(graph, new.i, new.j)])
-        )
+        relations.append(graph_relations(new) + closeness_relations(graph, new.i, new.j))
     probabilities = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
     links = []
     for graph, new, p in zip(graphs, whitened, probabilities, strict=True):
@@ -165,7 +165,7 @@ def train_linkage(
     stages = []
     checkpoint = checkpoint or Checkpoint()
 
-    def stage(graphs: list[PairGraph], features: list[np.ndarray], number: int) -> list[np.ndarray]:
+    def stage(graphs: list[PairGraph], features: list[Columns], number: int) -> list[np.ndarray]:
         pairs = list(zip(data, graphs, strict=True))
         same = np.concatenate([one.y[graph.i] == one.y[graph.j] for one, graph in pairs])
         folds = [(one.fold_of[graph.i], one.fold_of[graph.j]) for one, graph in pairs]
@@ -173,7 +173,7 @@ def train_linkage(
         networks, losses = kept_perceptrons(
             checkpoint,
             f"linkage {number}",
-            np.concatenate(features),
+            np.concatenate([of_graph.stack() for of_graph in features]),
             same,
             [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
             settings=settings,
@@ -204,16 +204,16 @@ def outside_fold(fold: int, fold_i: np.ndarray, fold_j: np.ndarray) -> np.ndarra
 
 
 def out_of_fold(
-    networks: Perceptrons, features: np.ndarray, fold_i: np.ndarray, fold_j: np.ndarray
+    networks: Perceptrons, features: np.ndarray | Columns, fold_i: np.ndarray, fold_j: np.ndarray
 ) -> np.ndarray:
     """Mean log-odds of two networks: one that did not see the class of i, one not that of j."""
     every = networks.log_odds(features)
-    pairs = np.arange(features.shape[0])
+    pairs = np.arange(len(features))
     return (every[fold_i, pairs] + every[fold_j, pairs]) / 2
 
 
 def _run_on(
-    graphs: list[PairGraph], relations: list[np.ndarray], stage: _Stage, numbers: range
+    graphs: list[PairGraph], relations: list[Columns], stage: _Stage, numbers: range
 ) -> list[np.ndarray]:
     """Probability of each pair after some stages: their log-odds averaged."""
     features, log_odds = relations, []
@@ -221,7 +221,7 @@ def _run_on(
         log_odds.append(stage(graphs, features, number))
         if number < numbers[-1]:
             features = [
-                np.hstack([rows, probability_relations(graph, sigmoid(z))[0]])
+                rows + probability_relations(graph, sigmoid(z))
                 for graph, rows, z in zip(graphs, relations, log_odds[-1], strict=True)
             ]
     return [

@@ -249,8 +249,8 @@ def _relation_widths() -> _RelationWidths:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     stages = {}
 
-    def stage(graphs: list, features: list[np.ndarray], number: int) -> list[np.ndarray]:
-        stages[number] = features[0].shape[1]
+    def stage(graphs: list, features: list, number: int) -> list[np.ndarray]:
+        stages[number] = features[0].n_features
         return [np.zeros(len(of_graph), dtype=np.float32) for of_graph in features]
 
     build_graph = graph_builder(5, metric="cosine", algorithm="brute")

@@ -59,6 +59,10 @@ class PairGraph:
         """Common neighbours of each pair."""
         return common_neighbors(self.adjacency, np.stack(self.ranks, axis=1).reshape(-1))
 
+    def forget_common(self) -> None:
+        """Free the memory of the common neighbours, which are found again if asked for."""
+        vars(self).pop("common", None)
+
 
 def pair_graph(features: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -> PairGraph:
     """Pairs of a neighbour graph; an edge of similarity 0 is none."""

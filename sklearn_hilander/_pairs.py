@@ -96,7 +96,8 @@ def pair_sum(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int) -> 
 def unit_rows(X: np.ndarray) -> np.ndarray:
     """Rows at unit length, float32; a zero row stays zero."""
     X = np.asarray(X)
-    return (X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    norms = np.sqrt(np.einsum("ij,ij->i", X, X))[:, None]
+    return (X / np.maximum(norms, 1e-12)).astype(np.float32, copy=False)
 
 
 def scale_rows(A: sp.csr_array, factors: np.ndarray) -> sp.csr_array:
@@ -122,24 +123,45 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 class Columns:
-    """Features of pairs, a column at a time; `both` adds two ends without an order."""
+    """Features of pairs, a column at a time: a table that is never held row by row as a whole.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows,), int64, optional
+        The pairs that are kept of each column; by default all.
+    """
+
+    def __init__(self, rows: np.ndarray | None = None) -> None:
+        self.rows = slice(None) if rows is None else rows
         self.columns: list[np.ndarray] = []
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Some pairs, (n_rows, n_features), float32."""
+        return np.stack([column[rows] for column in self.columns], axis=1)
+
+    def __add__(self, other: Columns) -> Columns:
+        """The columns of both, of the same pairs; none is copied."""
+        out = Columns()
+        out.columns = [*self.columns, *other.columns]
+        return out
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return len(self.columns)
 
     def add(self, values: np.ndarray) -> None:
         """Add a feature of the pair as a whole."""
-        self.columns.append(np.asarray(values, dtype=np.float32))
+        self.columns.append(np.asarray(values[self.rows], dtype=np.float32))
 
     def both(self, a: np.ndarray, b: np.ndarray) -> None:
-        """Add the smaller and the larger of a feature of either end."""
+        """Add the smaller and the larger of a feature of either end, without their order."""
         self.add(np.minimum(a, b))
         self.add(np.maximum(a, b))
 
-    def extend(self, features: np.ndarray) -> None:
-        """Add features that are columns already, (n_pairs, n_features)."""
-        self.columns.extend(features.T)
-
     def stack(self) -> np.ndarray:
-        """All features, (n_pairs, n_features), float32."""
-        return np.stack(self.columns, axis=1)
+        """All pairs, (n_pairs, n_features), float32."""
+        return self[:]

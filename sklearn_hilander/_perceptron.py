@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._pairs import Columns
 
 WEIGHT_DECAY = 3e-2
 DROPOUT = 0.1
@@ -61,8 +62,13 @@ class Perceptrons:
         vars(self).update(tensors, mean=mean, scale=scale)
 
     @torch.inference_mode()
-    def log_odds(self, features: np.ndarray) -> np.ndarray:
-        """Log-odds of each network for each row, (n_networks, n_rows), float32."""
+    def log_odds(self, features: np.ndarray | Columns) -> np.ndarray:
+        """Log-odds of each network for each row, (n_networks, n_rows), float32.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_rows, n_features), float32, or Columns
+        """
         out = np.empty((len(self), len(features)), dtype=np.float32)
         for start in range(0, len(features), _PREDICT_ROWS):
             rows = torch.from_numpy(features[start : start + _PREDICT_ROWS])

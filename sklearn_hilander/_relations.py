@@ -28,7 +28,7 @@ def scales_of(n_neighbors: int, shares: tuple[float, ...]) -> list[int]:
     return [max(1, round(share * n_neighbors)) for share in shares]
 
 
-def graph_relations(graph: PairGraph) -> np.ndarray:
+def graph_relations(graph: PairGraph) -> Columns:
     """Relations of each pair in the neighbour graph, at several scales.
 
     Closeness; ranks both ways; closeness against the mean of either end's nearest, and that of
@@ -42,7 +42,7 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n_pairs, n_relations), float32
+    Columns
     """
     i, j, n = graph.i, graph.j, graph.n_nodes
     indices, X = graph.indices, graph.features
@@ -75,11 +75,11 @@ def graph_relations(graph: PairGraph) -> np.ndarray:
     for q in scales_of(k, _FLOW_SHARES):
         # A pair that is near both ways counts twice.
         times = (rank_of_j <= q).astype(np.float64) + (rank_of_i <= q)
-        out.extend(flow_relations(i, j, times * _local_walk(graph, cosine, q), n))
-    return out.stack()
+        out += flow_relations(i, j, times * _local_walk(graph, cosine, q), n)
+    return out
 
 
-def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def probability_relations(graph: PairGraph, p: np.ndarray) -> Columns:
     """Relations of each pair in the graph weighted by linkage probabilities.
 
     A sample is linked to itself with probability 1.
@@ -92,9 +92,7 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, 
 
     Returns
     -------
-    relations : ndarray of shape (n_pairs, n_relations), float32
-    smooth : ndarray of shape (n_nodes, n_features), float32
-        Embeddings smoothed by two steps along the probabilities.
+    Columns
     """
     i, j, n = graph.i, graph.j, graph.n_nodes
     p = p.astype(np.float32)
@@ -130,7 +128,7 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> tuple[np.ndarray, 
     reached = graph.adjacency.weighted_sum(strong, degree[:, None].astype(np.float32))[:, 0]
     around = np.log(reached / (1 + graph.adjacency.sum(strong)))
     out.both(around[i], around[j])
-    return out.stack(), twice
+    return out
 
 
 def smooth_by_links(graph: PairGraph, p: np.ndarray) -> np.ndarray:

@@ -34,8 +34,9 @@ def links_of(n, pairs, p, views):
 def random_links(rng, n, share=0.3, ties=False):
     i, j = np.triu_indices(n, 1)
     kept = rng.random(len(i)) < share
-    p = rng.random(kept.sum())
-    p = np.round(p, 1) if ties else p
+    # None so small that it is left out.
+    p = rng.uniform(0.02, 1, kept.sum())
+    p = np.round(p + 0.05, 1) if ties else p
     views = [rng.normal(size=(n, d)).astype(np.float32) for d in (3, 5)]
     return links_of(n, np.stack([i[kept], j[kept]], axis=1), p, views)
 
@@ -103,6 +104,24 @@ def test_samples_as_clusters(rng):
     np.testing.assert_array_equal(start.count, 1)
     assert not start.inner_p.any()
     assert not start.inner_count.any()
+
+
+def test_pairs_that_are_hardly_linked_are_no_candidates(rng):
+    views = [rng.normal(size=(3, 2)).astype(np.float32)]
+    start = single_samples(
+        links_of(3, [(0, 1), (0, 2), (1, 2)], [0.5, 1e-4, 0.9], views), np.ones(3)
+    )
+    np.testing.assert_array_equal([start.i, start.j], [[0, 1], [1, 2]])
+    np.testing.assert_array_equal(start.p, np.float32([0.5, 0.9]))
+
+
+def test_relations_of_some_pairs_are_those_among_all(rng):
+    clusters = single_samples(random_links(rng, 12, 0.5), random_weights(rng, 12))
+    clusters, _ = merge(clusters, np.array([0, 3]), np.array([1, 4]))
+    rows = rng.permutation(len(clusters.i))[:5]
+    relations = cluster_relations(clusters)
+    np.testing.assert_array_equal(cluster_relations(clusters, rows), relations[rows])
+    np.testing.assert_array_equal(clusters.take(rows).largest, clusters.largest[rows])
 
 
 def test_wide_views_are_reduced_to_their_main_axes(rng):

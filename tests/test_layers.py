@@ -34,7 +34,7 @@ ROOMS = {
     "_hierarchy": {"_supernodes", "_types"},
     "_level_record": {"_constraints", "_decode", "_types"},
     "_pairs": set(),
-    "_perceptron": {"_checkpoint"},
+    "_perceptron": {"_checkpoint", "_pairs"},
     "_adjacency": {"_pairs"},
     "_pair_graph": {"_adjacency", "_pairs"},
     "_closeness": {"_pair_graph", "_pairs"},

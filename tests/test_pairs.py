@@ -159,3 +159,16 @@ def test_columns_do_not_know_the_order_of_ends(rng):
     np.testing.assert_array_equal(stacked, other.stack())
     np.testing.assert_allclose(stacked[:, 0], c, rtol=1e-6)
     np.testing.assert_allclose(stacked[:, 1:], np.sort([a, b], axis=0).T, rtol=1e-6)
+
+
+def test_columns_side_by_side_and_some_of_their_rows(rng):
+    a, b = rng.normal(size=(2, 7)).astype(np.float32)
+    kept = np.array([1, 4, 5])
+    one, other = Columns(kept), Columns(kept)
+    one.add(a)
+    other.add(b)
+    table = one + other
+    assert (len(table), table.n_features) == (3, 2)
+    np.testing.assert_array_equal(table.stack(), np.stack([a, b], axis=1)[kept])
+    np.testing.assert_array_equal(table[1:], np.stack([a, b], axis=1)[[4, 5]])
+    assert one.n_features == 1

@@ -4,11 +4,17 @@ from conftest import make_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklearn_hilander import _adjacency
 from sklearn_hilander._closeness import closeness_relations
 from sklearn_hilander._pair_graph import PairGraph, pair_graph
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
-from sklearn_hilander._relations import graph_relations, probability_relations, scales_of
+from sklearn_hilander._relations import (
+    graph_relations,
+    probability_relations,
+    scales_of,
+    smooth_by_links,
+)
 from sklearn_hilander._whitening import whiten_by_links
 
 
@@ -17,13 +23,8 @@ def graph_of(X, k=8):
 
 
 def all_relations(graph, p):
-    return np.hstack(
-        [
-            graph_relations(graph),
-            probability_relations(graph, p)[0],
-            closeness_relations(graph, graph.i, graph.j),
-        ]
-    )
+    of_graph, of_p = graph_relations(graph), probability_relations(graph, p)
+    return (of_graph + of_p + closeness_relations(graph, graph.i, graph.j)).stack()
 
 
 def closeness(cosine, rows):
@@ -79,7 +80,7 @@ def test_scales_are_at_least_one_and_at_most_all():
 
 def test_relations_in_the_graph_one_by_one(graph):
     """Against plain Python over rows of neighbours."""
-    relations = graph_relations(graph)
+    relations = graph_relations(graph).stack()
     assert relations.dtype == np.float32
     k = graph.indices.shape[1]
     pairs = list(zip(graph.i.tolist(), graph.j.tolist(), strict=True))
@@ -122,7 +123,7 @@ def test_walk_relations_against_dense_matrices(graph):
             A[a, b] = np.exp(-away / np.sqrt(scale[a] * scale[b]))
     A = np.maximum(A, A.T) + np.eye(n)
     P = A / A.sum(axis=1, keepdims=True)
-    relations = graph_relations(graph)
+    relations = graph_relations(graph).stack()
     walk = P / np.linalg.norm(P, axis=1, keepdims=True)
     assert_has_column(relations, (walk @ walk.T)[graph.i, graph.j])
     smooth = unit_rows(P @ unit_rows(P @ graph.features))
@@ -137,7 +138,7 @@ def test_relations_to_probabilities_against_dense_matrices(graph, p):
     P = np.eye(n)
     P[i, j] = P[j, i] = p
     present = P > 0
-    relations, smooth = probability_relations(graph, p)
+    relations, smooth = probability_relations(graph, p).stack(), smooth_by_links(graph, p)
     assert relations.dtype == smooth.dtype == np.float32
     degree, squares, shared = P.sum(axis=1), (P * P).sum(axis=1), (P @ P.T)[i, j]
     mass_i, mass_j = (P @ present)[i, j], (P @ present)[j, i]
@@ -170,6 +171,19 @@ def test_relations_to_probabilities_against_dense_matrices(graph, p):
     assert_has_both(relations, around[i], around[j])
 
 
+def test_sums_over_common_neighbors_do_not_depend_on_the_blocks(graph, p, monkeypatch):
+    whole = all_relations(graph, p)
+    for at_once in (1, 50):
+        monkeypatch.setattr(_adjacency, "_BLOCK_TRIANGLES", at_once)
+        np.testing.assert_array_equal(all_relations(graph, p), whole)
+
+
+def test_common_neighbors_are_found_again(graph):
+    counts = graph.common.counts
+    graph.forget_common()
+    np.testing.assert_array_equal(graph.common.counts, counts)
+
+
 def test_relations_leave_the_graph_and_the_probabilities_alone(graph, p):
     before = [values.copy() for values in (graph.features, graph.indices, graph.similarities, p)]
     all_relations(graph, p)
@@ -183,7 +197,7 @@ def test_closeness_relations_of_pairs_of_another_graph(rng, graph):
     i, j = np.triu_indices(graph.n_nodes, 1)
     near = closeness((graph.features @ graph.features.T)[i, j], graph.features)
     mean = closeness(graph.similarities[:, :2], graph.features).mean(axis=1)
-    relations = closeness_relations(graph, i, j)
+    relations = closeness_relations(graph, i, j).stack()
     assert relations.shape == (len(i), 3)
     assert relations.dtype == np.float32
     assert_has_column(relations, near)
@@ -195,7 +209,7 @@ def test_the_zoom_of_the_space_changes_nothing(rng):
     X, _ = make_clusters(rng, spread=0.25)
     graph = graph_of(X)
     far = np.hstack([unit_rows(X), np.full((len(X), 1), 2.0)])
-    found, zoomed = graph_relations(graph), graph_relations(graph_of(far))
+    found, zoomed = graph_relations(graph).stack(), graph_relations(graph_of(far)).stack()
     smoothed = 28
     np.testing.assert_allclose(zoomed[:, :smoothed], found[:, :smoothed], atol=0.02)
     # Averages of rows are drawn to length 1 again, which the zoom does not leave alone.
@@ -260,8 +274,9 @@ def test_relations_of_any_rows_are_finite_and_as_many(seed, n, k, d, kind, certa
         "full": np.ones(len(graph.i)),
         "mixed": rng.choice([0.0, 0.01, 0.5, 1.0], len(graph.i)),
     }[certainty].astype(np.float32)
-    of_graph, (of_p, smooth) = graph_relations(graph), probability_relations(graph, p)
-    of_cosine = closeness_relations(graph, graph.i, graph.j)
+    of_graph, of_p = graph_relations(graph).stack(), probability_relations(graph, p).stack()
+    of_cosine = closeness_relations(graph, graph.i, graph.j).stack()
+    smooth = smooth_by_links(graph, p)
     assert of_graph.shape == (len(graph.i), 50)
     assert of_p.shape == (len(graph.i), 25)
     assert of_cosine.shape == (len(graph.i), 3)
