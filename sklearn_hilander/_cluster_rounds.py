@@ -132,7 +132,7 @@ def cluster_by_relations(
     features: np.ndarray,
     weights: np.ndarray,
     model: RelationalModel,
-    build_graph: Callable[[np.ndarray], PairGraph],
+    build_graph: Callable[..., PairGraph],
     linkage_threshold: float,
     max_levels: int | None = None,
     constraints: NodeConstraints | None = None,

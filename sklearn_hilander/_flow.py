@@ -22,18 +22,15 @@ _LEAST_GAIN = 1e-10
 
 
 @dataclass(frozen=True)
-class _Modules:
-    """Flow between modules and through them; everything sums to 1 over the graph.
+class _Totals:
+    """Flow out of modules and through them; all that is visited sums to 1.
 
     Attributes
     ----------
-    between : csr_array of shape (n_modules, n_modules)
-        Symmetric; what stays within a module is on the diagonal.
     leaving, visited : ndarray of shape (n_modules,)
         Flow that leaves each module, and flow through its nodes.
     """
 
-    between: sp.csr_array
     leaving: np.ndarray
     visited: np.ndarray
 
@@ -145,29 +142,31 @@ def _plogp(x: np.ndarray) -> np.ndarray:
     return x * np.log2(np.where(x > 0, x, 1.0))
 
 
-def _pool(between: sp.csr_array, labels: np.ndarray) -> _Modules:
-    """Sum the flow of nodes, or of modules, over the modules that they belong to."""
+def _pool(between: sp.csr_array, labels: np.ndarray) -> sp.csr_array:
+    """Sum the flow of nodes, or of modules, over the modules that they belong to.
+
+    Symmetric; what stays within a module is on the diagonal.
+    """
     n, m = len(labels), int(labels.max()) + 1
     belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, m))
-    pooled = (belongs.T @ between @ belongs).tocsr()
-    visited = np.asarray(pooled.sum(axis=1)).reshape(-1)
-    return _Modules(pooled, np.maximum(visited - pooled.diagonal(), 0), visited)
+    return (belongs.T @ between @ belongs).tocsr()
 
 
-def _merge_modules(modules: _Modules) -> np.ndarray:
+def _merge_modules(between: sp.csr_array) -> np.ndarray:
     """Merge modules that are each other's best, round by round; the module each ends in."""
-    labels = np.arange(len(modules.visited))
+    labels = np.arange(between.shape[0])
     while True:
-        q, p = modules.leaving, modules.visited
-        across = sp.triu(modules.between, 1).tocoo()
+        p = np.asarray(between.sum(axis=1)).reshape(-1)
+        q = np.maximum(p - between.diagonal(), 0)
+        across = sp.triu(between, 1).tocoo()
         i, j = across.row, across.col
         merged = (q[i] + q[j] - 2 * across.data, p[i] + p[j])
-        chosen = _best_of_both(modules.gain(i, j, merged), i, j, len(q))
+        chosen = _best_of_both(_Totals(q, p).gain(i, j, merged), i, j, len(q))
         if not chosen.any():
             return labels
         joined = sp.coo_array((np.ones(chosen.sum()), (i[chosen], j[chosen])), shape=(len(q),) * 2)
         _, new_of = connected_components(joined, directed=False)
-        modules, labels = _pool(modules.between, new_of), new_of[labels]
+        between, labels = _pool(between, new_of), new_of[labels]
 
 
 def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:
@@ -182,17 +181,14 @@ def _move_nodes(
     nodes: sp.csr_array, labels: np.ndarray, fixed: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
     """Move nodes to better modules, at most one into or out of each module a round."""
-    n = len(labels)
     through = np.asarray(nodes.sum(axis=1)).reshape(-1)
-    state = _pool(nodes, labels)
+    state, into = _seen_by_nodes(nodes, labels, through)
     length = state.codelength()
     for _ in range(_MOVE_ROUNDS):
         q, p = state.leaving, state.visited
-        belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, len(q)))
-        to_module = (nodes @ belongs).tocoo()
-        node, module, flow = to_module.row, to_module.col, to_module.data
+        node, module, flow = into.row, into.col, into.data
         home = module == labels[node]
-        to_home = np.zeros(n)
+        to_home = np.zeros(len(labels))
         to_home[node[home]] = flow[home]
         away = ~home if fixed is None else ~home & ~fixed[node]
         node, module, flow = node[away], module[away], flow[away]
@@ -211,8 +207,21 @@ def _move_nodes(
         moved = labels.copy()
         moved[node[chosen]] = module[chosen]
         moved = np.unique(moved, return_inverse=True)[1]
-        new = _pool(nodes, moved)
+        new, into = _seen_by_nodes(nodes, moved, through)
         if not new.codelength() < length - _LEAST_GAIN:
             break
         labels, state, length = moved, new, new.codelength()
     return labels, length
+
+
+def _seen_by_nodes(
+    nodes: sp.csr_array, labels: np.ndarray, through: np.ndarray
+) -> tuple[_Totals, sp.coo_array]:
+    """Flow that leaves and visits each module, and flow from each node into each module."""
+    n, m = len(labels), int(labels.max()) + 1
+    belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, m))
+    into = (nodes @ belongs).tocoo()
+    home = into.col == labels[into.row]
+    visited = np.bincount(labels, through, m)
+    within = np.bincount(into.col[home], into.data[home], m)
+    return _Totals(np.maximum(visited - within, 0), visited), into

@@ -78,7 +78,7 @@ class LinkageModel:
 
     stages: tuple[Perceptrons, ...]
 
-    def __call__(self, graph: PairGraph, build_graph: Callable[[np.ndarray], PairGraph]) -> Links:
+    def __call__(self, graph: PairGraph, build_graph: Callable[..., PairGraph]) -> Links:
         """Linkage probabilities of unseen samples."""
 
         def stage(
@@ -90,7 +90,7 @@ class LinkageModel:
 
 
 def run_stages(
-    graphs: list[PairGraph], build_graph: Callable[[np.ndarray], PairGraph], stage: _Stage
+    graphs: list[PairGraph], build_graph: Callable[..., PairGraph], stage: _Stage
 ) -> list[Links]:
     """Run the stages on graphs as given, whiten, and run them on the new graphs.
 
@@ -98,7 +98,7 @@ def run_stages(
     ----------
     graphs : list of PairGraph
     build_graph : callable
-        Unit rows -> PairGraph.
+        Unit rows, and their graph before they were whitened -> PairGraph.
     stage : callable
         (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
 
@@ -113,7 +113,7 @@ def run_stages(
         graph.forget_common()
     whitened, relations = [], []
     for graph, p in zip(graphs, probabilities, strict=True):
-        new = build_graph(whiten_by_links(graph, p, SHRINKAGE))
+        new = build_graph(whiten_by_links(graph, p, SHRINKAGE), graph)
         # What is near nothing as given is moved near something only by the centring.
         near = np.diff(graph.adjacency.pointers) > 0
         kept = near[new.i] & near[new.j]
@@ -133,7 +133,7 @@ def run_stages(
 
 def train_linkage(
     data: list[LabelledGraph],
-    build_graph: Callable[[np.ndarray], PairGraph],
+    build_graph: Callable[..., PairGraph],
     *,
     settings: PerceptronSettings,
     seed: int,

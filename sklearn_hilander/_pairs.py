@@ -47,26 +47,39 @@ def pair_dot(Z: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """
     if len(i) == 0:
         return np.zeros(0, dtype=np.float32)
-    n_nodes = len(Z)
-    pointers = np.searchsorted(i, np.arange(n_nodes + 1))
+    pointers = np.searchsorted(i, np.arange(len(Z) + 1))
     rows = torch.from_numpy(np.ascontiguousarray(Z))
-    places = _sparse_tensor(torch.from_numpy(pointers), torch.from_numpy(j), n_nodes)
-    # Never holds an array of (pairs, features): several times quicker than gathering rows.
-    return torch.sparse.sampled_addmm(places, rows, rows.T, beta=0.0).values().numpy()
+    return dot_at(rows, rows, pointers, j).numpy()
 
 
-def _sparse_tensor(pointers: Tensor, columns: Tensor, n_nodes: int) -> Tensor:
-    """Square sparse tensor of zeros at these places."""
+def dot_at(a: Tensor, b: Tensor, pointers: np.ndarray, columns: np.ndarray) -> Tensor:
+    """Inner products of rows of `a` with some rows of `b` each.
+
+    Never holds an array of (pairs, features): several times quicker than gathering rows.
+
+    Parameters
+    ----------
+    a : Tensor of shape (n_rows, n_features)
+    b : Tensor of shape (n_nodes, n_features)
+    pointers : ndarray of shape (n_rows + 1,)
+        Row r of `a` is paired with the rows ``columns[pointers[r]:pointers[r + 1]]`` of `b`.
+    columns : ndarray of shape (n_pairs,)
+
+    Returns
+    -------
+    Tensor of shape (n_pairs,)
+    """
     # torch says once a process that these are in beta; sampled_addmm has been there since 1.12.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(
-            pointers,
-            columns,
+        places = torch.sparse_csr_tensor(
+            torch.from_numpy(pointers.astype(np.int64, copy=False)),
+            torch.from_numpy(columns.astype(np.int64, copy=False)),
             torch.zeros(len(columns)),
-            size=(n_nodes, n_nodes),
+            size=(len(a), len(b)),
             check_invariants=False,
         )
+    return torch.sparse.sampled_addmm(places, a, b.T, beta=0.0).values()
 
 
 def sparse_pair_dot(A: sp.csr_matrix, B: sp.csr_matrix, i: np.ndarray, j: np.ndarray) -> np.ndarray:

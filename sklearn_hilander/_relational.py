@@ -15,6 +15,7 @@ from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._pair_graph import PairGraph, pair_graph
 from sklearn_hilander._pairs import sigmoid
 from sklearn_hilander._perceptron import Perceptrons
+from sklearn_hilander._two_hops import search_two_hops
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,25 @@ class RelationalModel:
         return sigmoid(self.judges.log_odds(relations).mean(axis=0))
 
 
-def graph_builder(n_neighbors: int, **search: object) -> Callable[[np.ndarray], PairGraph]:
-    """Embeddings -> PairGraph, with these settings of the search."""
+# Up to so many rows an exact search costs nothing to speak of.
+_FEW_ROWS = 2_000
 
-    def build(features: np.ndarray) -> PairGraph:
-        graph = build_neighbor_graph(torch.from_numpy(features), n_neighbors, **search)
+
+def graph_builder(
+    n_neighbors: int, *, algorithm: str = "auto", **search: object
+) -> Callable[..., PairGraph]:
+    """Embeddings -> PairGraph, with these settings of the search.
+
+    Given the graph of the same rows before they were whitened, too, the search goes no further
+    than two steps in it, but for ``algorithm="brute"``.
+    """
+
+    def build(features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
+        if before is not None and algorithm != "brute" and len(features) > _FEW_ROWS:
+            return pair_graph(features, *search_two_hops(features, before.indices))
+        graph = build_neighbor_graph(
+            torch.from_numpy(features), n_neighbors, algorithm=algorithm, **search
+        )
         return pair_graph(features, graph.indices.numpy(), graph.similarities.numpy())
 
     return build

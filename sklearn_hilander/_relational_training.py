@@ -35,7 +35,7 @@ _PLATEAU = 0.02
 
 def train_relational(
     data: list[LabelledGraph],
-    build_graph: Callable[[np.ndarray], PairGraph],
+    build_graph: Callable[..., PairGraph],
     *,
     max_iter: int,
     settings: PerceptronSettings,

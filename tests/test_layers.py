@@ -36,6 +36,7 @@ ROOMS = {
     "_pairs": set(),
     "_perceptron": {"_checkpoint", "_pairs"},
     "_adjacency": {"_pairs"},
+    "_two_hops": {"_pairs"},
     "_pair_graph": {"_adjacency", "_pairs"},
     "_closeness": {"_pair_graph", "_pairs"},
     "_whitening": {"_pair_graph", "_pairs"},
@@ -50,7 +51,7 @@ ROOMS = {
     "_decoders": {"_constraints", "_flow", "_judge", "_linkage_model", "_pairs"},
     "_relational": {
         "_decoders", "_judge", "_linkage_model", "_neighbors", "_pair_graph", "_pairs",
-        "_perceptron",
+        "_perceptron", "_two_hops",
     },
     "_relational_training": {
         "_checkpoint", "_decoders", "_judge", "_linkage_model", "_pair_graph", "_pairs",

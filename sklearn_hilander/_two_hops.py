@@ -1,0 +1,92 @@
+"""A neighbour graph anew, for rows that moved little: within two hops of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from sklearn_hilander._pairs import dot_at
+
+# Of the second hop: share of the neighbours that it takes.
+_SHARE = 0.25
+# Cells of the table of a block's candidates, and rows of a block at most.
+_BLOCK_CELLS = 4_000_000
+_MOST_ROWS = 4_096
+
+
+def search_two_hops(features: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest rows among those that an earlier graph leads to within two steps.
+
+    The first step goes along any neighbour, the second along the nearest quarter of them; either
+    way round.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_nodes, n_features), float32
+        Unit rows.
+    indices : ndarray of shape (n_nodes, n_neighbors), int64
+        Neighbours in the earlier graph, nearest first.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_nodes, n_neighbors), int64
+        Never the row itself.
+    similarities : ndarray of shape (n_nodes, n_neighbors), float32
+        Cosines clipped to [0, 1].
+
+    References
+    ----------
+    Dong, Moses, Li, "Efficient k-nearest neighbor graph construction for generic similarity
+    measures", WWW 2011: a neighbour of a neighbour is likely to be a neighbour.
+    """
+    n, k = indices.shape
+    rows = torch.from_numpy(np.ascontiguousarray(features))
+    found = np.empty((n, k), dtype=np.int64)
+    similarities = np.empty((n, k), dtype=np.float32)
+    first = _either_way(indices)
+    second = _either_way(indices[:, : max(1, round(_SHARE * k))])
+    for block in _blocks(first, second):
+        # All neighbours of the earlier graph are among them: at least k.
+        candidates = (first[block] @ second + first[block]).tocsr()
+        closeness, found[block] = _nearest(rows, block, candidates, k)
+        similarities[block] = closeness.clip(0, 1)
+    return found, similarities
+
+
+def _blocks(first: sp.csr_array, second: sp.csr_array) -> Iterator[slice]:
+    """Blocks of rows whose candidates fit a table of so many cells."""
+    reached = np.concatenate([[0], np.cumsum(np.diff(second.indptr)[first.indices])])
+    most = np.diff(reached[first.indptr]) + np.diff(first.indptr)
+    start = 0
+    while start < len(most):
+        widest = np.maximum.accumulate(most[start : start + _MOST_ROWS])
+        cells = widest * np.arange(1, len(widest) + 1)
+        n_rows = max(1, int(np.searchsorted(cells, _BLOCK_CELLS, side="right")))
+        yield slice(start, start + n_rows)
+        start += n_rows
+
+
+def _either_way(indices: np.ndarray) -> sp.csr_array:
+    n, k = indices.shape
+    pointers = np.arange(0, n * k + 1, k)
+    places = sp.csr_array((np.ones(n * k, np.float32), indices.reshape(-1), pointers), shape=(n, n))
+    return (places + places.T).tocsr()
+
+
+def _nearest(
+    rows: Tensor, block: slice, candidates: sp.csr_array, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and number of the k nearest candidates of each row; each (n_rows, k)."""
+    columns, counts = candidates.indices, np.diff(candidates.indptr)
+    cosines = dot_at(rows[block], rows, candidates.indptr, columns).numpy()
+    of_row = np.repeat(np.arange(len(counts)), counts)
+    cosines[columns == of_row + block.start] = -np.inf
+    place = np.arange(len(columns)) - np.repeat(candidates.indptr[:-1], counts)
+    table = np.full((len(counts), counts.max()), -np.inf, dtype=np.float32)
+    table[of_row, place] = cosines
+    closeness, at = torch.topk(torch.from_numpy(table), k, dim=1)
+    return closeness.numpy(), columns[candidates.indptr[:-1, None] + at.numpy()]

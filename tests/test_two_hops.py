@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from conftest import make_clusters
+
+from sklearn_hilander import _relational, _two_hops
+from sklearn_hilander._pairs import unit_rows
+from sklearn_hilander._relational import graph_builder
+from sklearn_hilander._two_hops import search_two_hops
+
+
+def nearest(X, k):
+    """Cosines with all rows, themselves last; and the k nearest."""
+    cosines = X @ X.T
+    np.fill_diagonal(cosines, -np.inf)
+    return cosines, np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+
+
+def within_two_hops(indices):
+    """Sets of candidates: a step to any neighbour, then one to its nearest quarter, either way."""
+    n, k = indices.shape
+    near, nearest_quarter = np.zeros((2, n, n), dtype=bool)
+    rows = np.arange(n)[:, None]
+    near[rows, indices] = True
+    nearest_quarter[rows, indices[:, : max(1, round(k / 4))]] = True
+    near |= near.T
+    nearest_quarter |= nearest_quarter.T
+    reached = near | (near.astype(int) @ nearest_quarter.astype(int) > 0)
+    np.fill_diagonal(reached, False)
+    return reached
+
+
+@pytest.mark.parametrize("k", [1, 4, 9])
+@pytest.mark.parametrize(("cells", "rows"), [(4_000_000, 4_096), (1, 4_096), (300, 7)])
+def test_nearest_of_the_candidates(rng, monkeypatch, k, cells, rows):
+    monkeypatch.setattr(_two_hops, "_BLOCK_CELLS", cells)
+    monkeypatch.setattr(_two_hops, "_MOST_ROWS", rows)
+    X = unit_rows(rng.normal(size=(70, 6)))
+    _, before = nearest(unit_rows(X + 0.3 * rng.normal(size=X.shape)), k)
+    indices, similarities = search_two_hops(X, before)
+    cosines, _ = nearest(X, k)
+    cosines[~within_two_hops(before)] = -np.inf
+    np.testing.assert_array_equal(indices, np.argsort(-cosines, axis=1, kind="stable")[:, :k])
+    expected = np.clip(np.take_along_axis(cosines, indices, axis=1), 0, 1)
+    np.testing.assert_allclose(similarities, expected, atol=1e-6)
+    assert indices.dtype == np.int64
+    assert similarities.dtype == np.float32
+
+
+def test_rows_that_moved_little_find_their_nearest(rng):
+    X, _ = make_clusters(rng, n_clusters=12, size=25, n_features=8, spread=0.3)
+    X = unit_rows(X)
+    _, before = nearest(X, 12)
+    moved = unit_rows(X + 0.05 * rng.normal(size=X.shape))
+    found, _ = search_two_hops(moved, before)
+    _, exact = nearest(moved, 12)
+    hits = [len(np.intersect1d(*rows)) for rows in zip(found, exact, strict=True)]
+    assert np.mean(hits) > 0.95 * 12
+
+
+def test_equal_rows_are_never_their_own_neighbors():
+    before = np.stack([np.roll(np.arange(9), -step) for step in (1, 2, 3)], axis=1)
+    indices, similarities = search_two_hops(np.full((9, 4), 0.5, np.float32), before)
+    assert not (indices == np.arange(9)[:, None]).any()
+    assert all(len(set(row)) == 3 for row in indices.tolist())
+    np.testing.assert_allclose(similarities, 1, atol=1e-6)
+
+
+def test_an_exact_search_goes_all_the_way(rng, monkeypatch):
+    monkeypatch.setattr(_relational, "_FEW_ROWS", 10)
+    X = unit_rows(rng.normal(size=(40, 5)))
+    ring = np.stack([np.roll(np.arange(40), -step) for step in (1, 2, 3, 4)], axis=1)
+    start = graph_builder(4)(X)
+    before = type(start)(X, ring, start.similarities, start.i, start.j)
+    _, exact = nearest(X, 4)
+    of_brute = graph_builder(4, algorithm="brute")(X, before)
+    np.testing.assert_array_equal(of_brute.indices, exact)
+    assert (graph_builder(4)(X, before).indices != exact).any()
+    monkeypatch.setattr(_relational, "_FEW_ROWS", 40)
+    np.testing.assert_array_equal(graph_builder(4)(X, before).indices, exact)
