@@ -1,4 +1,4 @@
-"""Linkage probabilities to one partition: by the judge, by average linkage, or by a flow.
+"""Linkage probabilities to one partition: by the judge, average linkage, both, or a flow.
 
 Which of them serves is chosen on classes held out of meta-training. The rounds of the judge then
 go on within the partition, so that there is a hierarchy whichever made it.
@@ -17,7 +17,7 @@ from sklearn_hilander._judge import ClusterPairs, Judge, run_rounds
 from sklearn_hilander._linkage_model import Links
 from sklearn_hilander._pairs import pair_dot
 
-DECODERS = ("judge", "average", "flow")
+DECODERS = ("judge", "average", "mixed", "flow")
 # Of a flow: share of the neighbours that it takes.
 _SHARE = 0.25
 
@@ -28,9 +28,9 @@ class Decoder:
 
     Attributes
     ----------
-    kind : {"judge", "average", "flow"}
-        Rounds of the judge, or of average linkage, with moves of single samples afterwards; or the
-        clusters of a flow along the linkage probabilities.
+    kind : {"judge", "average", "mixed", "flow"}
+        Rounds of the judge, of average linkage, or of the mean of both, with moves of single
+        samples afterwards; or the clusters of a flow along the linkage probabilities.
     threshold : float
         Where the rounds end; not used by "flow".
     """
@@ -74,12 +74,12 @@ def partitions(
     if kind == "flow":
         yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), len(start.labels))
         return
-    rounds = run_rounds(
-        start,
-        judge if kind == "judge" else similarity_judge,
-        lowest=lowest,
-        constraints=constraints,
-    )
+
+    def mean(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
+        return 0.5 * judge(clusters, relations) + 0.5 * similarity_judge(clusters, relations)
+
+    judges = {"judge": judge, "average": similarity_judge, "mixed": mean}
+    rounds = run_rounds(start, judges[kind], lowest=lowest, constraints=constraints)
     for threshold, clusters in rounds:
         if every or threshold == lowest:
             yield threshold, move_samples(links, clusters.labels, constraints)

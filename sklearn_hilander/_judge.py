@@ -17,7 +17,15 @@ from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._linkage_model import Links
-from sklearn_hilander._pairs import Columns, logit, pair_dot, pair_max, pair_sum, unit_rows
+from sklearn_hilander._pairs import (
+    Columns,
+    logit,
+    main_axes,
+    pair_dot,
+    pair_max,
+    pair_sum,
+    unit_rows,
+)
 
 THRESHOLDS = tuple(np.round(np.concatenate([[0.98], np.arange(0.95, 0.14, -0.05)]), 2).tolist())
 # Where a hierarchy goes on, once the last threshold of the clustering is reached.
@@ -27,8 +35,6 @@ ROUNDS_PER_THRESHOLD = 4
 _LEAST_LINK = 0.01
 # Very sure pairs of very small clusters need not wait for being each other's best.
 _SURE, _SMALL = 0.98, 4
-# More dimensions than this add cost, not evidence, to average similarities.
-_MAX_DIMENSIONS = 96
 
 Judge = Callable[["ClusterPairs", np.ndarray], np.ndarray]
 
@@ -80,7 +86,7 @@ def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
     n = links.graph.n_nodes
     linked = np.flatnonzero(links.probability >= _LEAST_LINK)
     p = links.probability[linked]
-    views = (unit_rows(_reduce(view)) for view in links.views)
+    views = (unit_rows(main_axes(view)) for view in links.views)
     return ClusterPairs(
         labels=np.arange(n),
         sizes=weights.astype(np.float32),
@@ -300,11 +306,3 @@ def _own_similarity(squared: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     pairs = np.where(many, sizes * (sizes - 1), 1)
     own = np.where(many, (squared - sizes) / pairs, 0)
     return np.where(many, own, own[many].mean() if many.any() else 1.0).astype(np.float32)
-
-
-def _reduce(view: np.ndarray) -> np.ndarray:
-    """The view along its main axes, where it has more dimensions than needed."""
-    if view.shape[1] <= 128:
-        return view
-    _, vectors = np.linalg.eigh(view.T @ view)
-    return view @ vectors[:, -_MAX_DIMENSIONS:]

@@ -13,7 +13,7 @@ from sklearn_hilander._adjacency import (
     adjacency_of,
     common_neighbors,
 )
-from sklearn_hilander._pairs import candidate_pairs
+from sklearn_hilander._pairs import candidate_pairs, main_axes
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class PairGraph:
         From 1; k + 10 where it is none of them.
         """
         return _ranks(self.indices, self.i, self.j)
+
+    @cached_property
+    def main_features(self) -> np.ndarray:
+        """The rows along their main axes, (n_nodes, at most 128): what averages are taken of."""
+        return main_axes(self.features)
 
     @cached_property
     def adjacency(self) -> Adjacency:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 _CHUNK_PAIRS = 200_000
+# More dimensions than this add cost, not evidence, to averages of many rows.
+_MANY_DIMENSIONS, _MAIN_DIMENSIONS = 128, 96
 
 
 def candidate_pairs(indices: np.ndarray, is_edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,6 +113,14 @@ def unit_rows(X: np.ndarray) -> np.ndarray:
     X = np.asarray(X)
     norms = np.sqrt(np.einsum("ij,ij->i", X, X))[:, None]
     return (X / np.maximum(norms, 1e-12)).astype(np.float32, copy=False)
+
+
+def main_axes(X: np.ndarray) -> np.ndarray:
+    """Rows along their main axes alone, where they have more dimensions than averages need."""
+    if X.shape[1] <= _MANY_DIMENSIONS:
+        return X
+    _, vectors = np.linalg.eigh(X.T @ X)
+    return X @ vectors[:, -_MAIN_DIMENSIONS:]
 
 
 def scale_rows(A: sp.csr_array, factors: np.ndarray) -> sp.csr_array:

@@ -141,8 +141,8 @@ def smooth_by_links(graph: PairGraph, p: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n_nodes, n_features), float32
-        Unit rows.
+    ndarray of shape (n_nodes, n_main), float32
+        Unit rows, along the main axes.
     """
     return _smooth(graph, _strong_links(p.astype(np.float32)))[1]
 
@@ -153,7 +153,7 @@ def _strong_links(p: np.ndarray) -> np.ndarray:
 
 def _smooth(graph: PairGraph, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit rows after one step along the values and after two."""
-    once = unit_rows(graph.adjacency.weighted_sum(values, graph.features))
+    once = unit_rows(graph.adjacency.weighted_sum(values, graph.main_features))
     return once, unit_rows(graph.adjacency.weighted_sum(values, once))
 
 
