@@ -12,7 +12,7 @@ from sklearn_hilander._pairs import pair_sum
 
 # Cells of the table that tells a block of samples who their neighbours are: 4 bytes each.
 _TABLE_CELLS = 8_000_000
-_MOST_ROWS = 256
+_FEWEST_ROWS, _MOST_ROWS = 64, 256
 # Largest rank that is stored; larger ones count as this.
 _MAX_RANK = np.iinfo(np.int16).max
 # Triangles that sums are taken over at once: temporary arrays stay in the cache.
@@ -30,7 +30,8 @@ class Adjacency:
         Entries of node a are ``columns[pointers[a]:pointers[a + 1]]``.
     columns : ndarray of shape (2 * n_pairs,), int32
         Neighbours, ascending within a node.
-    entries : ndarray of shape (2 * n_pairs,), int64
+    entries : ndarray of shape (2 * n_pairs,), int32
+        int64 where there are more than int32 can count.
         Twice the number of the pair, plus 1 if the node is the pair's j.
     """
 
@@ -85,7 +86,8 @@ def adjacency_of(i: np.ndarray, j: np.ndarray, n_nodes: int) -> Adjacency:
     Adjacency
     """
     rows, columns = np.stack([i, j], axis=1).reshape(-1), np.stack([j, i], axis=1).reshape(-1)
-    matrix = sp.csr_array((np.arange(len(rows)), (rows, columns)), shape=(n_nodes, n_nodes))
+    numbers = np.arange(len(rows), dtype=np.int32 if len(rows) < 2**31 else np.int64)
+    matrix = sp.csr_array((numbers, (rows, columns)), shape=(n_nodes, n_nodes))
     matrix.sort_indices()
     columns = matrix.indices.astype(np.int32, copy=False)
     return Adjacency(i, j, matrix.indptr.astype(np.int64), columns, matrix.data)
@@ -190,7 +192,7 @@ def common_neighbors(graph: Adjacency, ranks: np.ndarray) -> CommonNeighbors:
     bounds = np.searchsorted(base[order], np.arange(n + 1))
     other = np.where(swapped, graph.i, graph.j)[order]
     base, swapped = base[order], swapped[order]
-    n_rows = max(1, min(_MOST_ROWS, _TABLE_CELLS // max(n, 1)))
+    n_rows = min(_MOST_ROWS, max(_FEWEST_ROWS, _TABLE_CELLS // max(n, 1)))
     table = np.full((n_rows, n), -1, dtype=np.int32)
     cells = table.reshape(-1)
     counts, parts = [], []

@@ -107,10 +107,8 @@ def run_stages(
     list of Links
         One a graph.
     """
-    relations = [graph_relations(graph) for graph in graphs]
+    relations = [graph_relations(graph).compact() for graph in graphs]
     probabilities = _run_on(graphs, relations, stage, range(STAGES[0]))
-    for graph in graphs:
-        graph.forget_common()
     whitened, relations = [], []
     for graph, p in zip(graphs, probabilities, strict=True):
         new = build_graph(whiten_by_links(graph, p, SHRINKAGE), graph)
@@ -121,8 +119,11 @@ def run_stages(
         if len(new.i) == 0:
             # A few rows around their own mean may have no neighbour at all.
             new = graph
+        graph.forget()
         whitened.append(new)
-        relations.append(graph_relations(new) + closeness_relations(graph, new.i, new.j))
+        relations.append(
+            (graph_relations(new) + closeness_relations(graph, new.i, new.j)).compact()
+        )
     probabilities = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
     links = []
     for graph, new, p in zip(graphs, whitened, probabilities, strict=True):
@@ -220,8 +221,9 @@ def _run_on(
     for number in numbers:
         log_odds.append(stage(graphs, features, number))
         if number < numbers[-1]:
+            del features
             features = [
-                rows + probability_relations(graph, sigmoid(z))
+                rows + probability_relations(graph, sigmoid(z)).compact()
                 for graph, rows, z in zip(graphs, relations, log_odds[-1], strict=True)
             ]
     return [

@@ -64,9 +64,10 @@ class PairGraph:
         """Common neighbours of each pair."""
         return common_neighbors(self.adjacency, np.stack(self.ranks, axis=1).reshape(-1))
 
-    def forget_common(self) -> None:
-        """Free the memory of the common neighbours, which are found again if asked for."""
-        vars(self).pop("common", None)
+    def forget(self) -> None:
+        """Free the memory of what was derived, which is found again if asked for."""
+        for name in ("ranks", "adjacency", "common", "main_features"):
+            vars(self).pop(name, None)
 
 
 def pair_graph(features: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -> PairGraph:

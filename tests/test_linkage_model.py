@@ -115,7 +115,8 @@ def test_stages_see_the_probabilities_of_the_one_before(data):
             assert extra.shape[1] > 0
             np.testing.assert_array_equal(features[:, : widths[before]], seen[before][1])
             # The first relation to probabilities is the probability itself.
-            np.testing.assert_allclose(extra[:, 0], sigmoid(np.float32(0.1 * number)), rtol=1e-5)
+            # Kept to three digits.
+            np.testing.assert_allclose(extra[:, 0], sigmoid(np.float32(0.1 * number)), rtol=1e-3)
     mean = np.mean([0.1 * (number + 1) for number in range(STAGES[0], sum(STAGES))])
     np.testing.assert_allclose(links.probability, sigmoid(mean), rtol=1e-4)
 

@@ -178,10 +178,12 @@ def test_sums_over_common_neighbors_do_not_depend_on_the_blocks(graph, p, monkey
         np.testing.assert_array_equal(all_relations(graph, p), whole)
 
 
-def test_common_neighbors_are_found_again(graph):
-    counts = graph.common.counts
-    graph.forget_common()
-    np.testing.assert_array_equal(graph.common.counts, counts)
+def test_what_is_forgotten_is_found_again(graph, p):
+    relations = all_relations(graph, p)
+    fields = set(vars(graph))
+    graph.forget()
+    assert set(vars(graph)) < fields
+    np.testing.assert_array_equal(all_relations(graph, p), relations)
 
 
 def test_relations_leave_the_graph_and_the_probabilities_alone(graph, p):
