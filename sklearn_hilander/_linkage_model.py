@@ -111,15 +111,16 @@ def run_stages(
     probabilities = _run_on(graphs, relations, stage, range(STAGES[0]))
     whitened, relations = [], []
     for graph, p in zip(graphs, probabilities, strict=True):
-        new = build_graph(whiten_by_links(graph, p, SHRINKAGE), graph)
         # What is near nothing as given is moved near something only by the centring.
         near = np.diff(graph.adjacency.pointers) > 0
+        features = whiten_by_links(graph, p, SHRINKAGE)
+        graph.forget()
+        new = build_graph(features, graph)
         kept = near[new.i] & near[new.j]
         new = replace(new, i=new.i[kept], j=new.j[kept])
         if len(new.i) == 0:
             # A few rows around their own mean may have no neighbour at all.
             new = graph
-        graph.forget()
         whitened.append(new)
         relations.append(
             (graph_relations(new) + closeness_relations(graph, new.i, new.j)).compact()

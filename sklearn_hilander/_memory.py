@@ -102,9 +102,8 @@ def clustering_need(
     k = min(n_neighbors, n_rows)
     search = 4 * min(n_rows**2, _SEARCHED_CELLS)
     if encoder == "relational":
-        # Relations while they are made; or the second search, when torch has not yet given back
-        # what the first one took, beside what is kept of the relations.
-        pairs = n_rows * (850 * k + 24 * n_features)
+        # Relations and common neighbours of pairs; or the search, of few rows.
+        pairs = n_rows * (430 * k + 20 * n_features)
         return max(pairs, 2 * search + 0.3 * pairs)
     levels = n_rows * (60 * k + 16 * n_features)
     head = 5 * min(n_rows, _HEAD_ROWS) * k * hidden_dim + 12 * n_rows * hidden_dim

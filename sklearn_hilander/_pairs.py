@@ -175,10 +175,10 @@ class Columns:
         return out
 
     def compact(self) -> Columns:
-        """The same in half of the memory, to three digits."""
-        out = Columns()
-        out.columns = [column.astype(np.float16) for column in self.columns]
-        return out
+        """Keep three digits alone, in half of the memory, column by column; returns itself."""
+        for at, column in enumerate(self.columns):
+            self.columns[at] = column.astype(np.float16)
+        return self
 
     @property
     def n_features(self) -> int:
