@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_scalar
 from sklearn_hilander import _views
 from sklearn_hilander._clustering import KnownClusters, decode_again
 from sklearn_hilander._merge_tree import Hierarchy
+from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander._validation import check_rows
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class InspectionMixin:
         Returns
         -------
         self
+            Unchanged if this raises.
         """
         check_is_fitted(self)
         if min_cluster_size is not None:
@@ -121,7 +123,8 @@ class InspectionMixin:
                 include_boundaries="left",
             )
             linkage_threshold = float(linkage_threshold)
-        self._keep(decode_again(self._known, self._model, min_cluster_size, linkage_threshold))
+        with unchanged_on_failure(self):
+            self._keep(decode_again(self._known, self._model, min_cluster_size, linkage_threshold))
         return self
 
     def merge_candidates(self, top: int = 50) -> np.recarray:

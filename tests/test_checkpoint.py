@@ -133,15 +133,17 @@ def test_goes_on_after_kills(name, tmp_path, uninterrupted):
     assert list(folder.iterdir()) == []
 
 
-def test_is_left_as_it_was_by_an_interrupt(tmp_path, interrupted):
-    clusterer = make("gcn", checkpoint=tmp_path / "state").fit(X, Y)
+@pytest.mark.parametrize("name", ["relational", "gcn"])
+def test_is_left_as_it_was_by_an_interrupt(name, tmp_path, interrupted):
+    clusterer = make(name, checkpoint=tmp_path / "state").fit(X, Y)
     before = dict(vars(clusterer))
     labels = clusterer.predict(X[::3] + 0.01)
     interrupted(clusterer, 2, X=X[::2], y=Y[::2])
     assert vars(clusterer) == before
+    assert (tmp_path / "state").exists()
     np.testing.assert_array_equal(clusterer.predict(X[::3] + 0.01), labels)
     again = clusterer.fit(X[::2], Y[::2])
-    assert bits(again) == bits(make("gcn").fit(X[::2], Y[::2]))
+    assert bits(again) == bits(make(name).fit(X[::2], Y[::2]))
 
 
 def test_steps_that_are_kept_are_reported(tmp_path, interrupted, capsys):

@@ -339,6 +339,11 @@ def test_parameters_out_of_range(parameter, value):
     assert all(vars(clusterer)[name] is value for name, value in before.items())
 
 
+def test_a_value_out_of_range_is_tried_for_every_parameter():
+    tried = {parameter for parameter, _ in BAD_PARAMETERS}
+    assert tried == HiLanderClustering().get_params().keys()
+
+
 @pytest.mark.parametrize("n_features", [1, 15, 17])
 def test_wrong_number_of_columns(n_features):
     clusterer = HiLanderClustering().fit(X)

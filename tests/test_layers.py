@@ -106,7 +106,7 @@ ROOMS = {
         "_validation",
     },
     "_inspection": {
-        "_clustering", "_device", "_merge_tree", "_types", "_validation", "_views",
+        "_clustering", "_device", "_merge_tree", "_state", "_types", "_validation", "_views",
     },
     "_model_arrays": {
         "_architectures", "_decoders", "_judge", "_lander", "_linkage_model", "_model",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tools import licences, versions
+from tools import licences, run, versions
 
 ROOT = Path(__file__).parent.parent
 SETUP = configparser.ConfigParser()
@@ -35,7 +35,16 @@ def test_supported_pythons_are_those_that_are_tried():
     named = re.findall(r"Python :: (3\.\d+)", SETUP["metadata"]["classifiers"])
     assert tuple(named) == versions.PYTHONS
     assert SETUP["options"]["python_requires"] == f">={versions.PYTHONS[0]}"
-    assert {row.name for row in versions.ROWS} >= {"minimum", *(f"python-{v}" for v in named)}
+    rows = {row.name for row in versions.ROWS}
+    assert rows >= {"minimum", "newest", *(f"python-{v}" for v in named)}
+
+
+@pytest.mark.parametrize("other", [("--newest",), ("--sklearn", "1.7")])
+def test_only_one_set_of_releases_at_a_time(other, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HILANDER_VENV", str(tmp_path / "venv"))
+    assert run.main(["test", "--minimum", *other]) == 2
+    assert "give one of them" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_licences_of_all_requirements_are_known_and_documented():

@@ -15,6 +15,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from conftest import make_clusters
+from packaging.version import Version
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -326,6 +327,32 @@ def test_every_kind_of_file_is_kept():
     assert relational._known.growth.rounds is not None
 
 
+def layout(path):
+    """A file without its values: entries of the header, dtypes and axes of the arrays."""
+
+    def entries(tree):
+        if isinstance(tree, dict):
+            return {key: entries(value) for key, value in tree.items()}
+        return [entries(tree[0])] if isinstance(tree, list) and tree else type(tree)
+
+    table, _ = fuzz_loader.split(path.read_bytes())
+    header = json.loads(table.pop("__metadata__")["sklearn_hilander"])
+    arrays = {name: (part["dtype"], len(part["shape"])) for name, part in table.items()}
+    return entries(header), arrays
+
+
+def test_the_kept_files_are_of_the_present_layout(tmp_path, monkeypatch):
+    newest = max(SAVED.iterdir(), key=lambda folder: Version(folder.name))
+    monkeypatch.setattr(make_saved_files, "FOLDER", tmp_path)
+    make_saved_files.main()
+    (written,) = tmp_path.iterdir()
+    names = {path.name for path in written.iterdir()}
+    assert names == {path.name for path in newest.iterdir()}
+    for name in names - {"expected.npz"}:
+        # Else what is tried is an older layout: run tools/make_saved_files.py.
+        assert layout(written / name) == layout(newest / name), name
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="address space and processes as on Linux")
 def test_changed_files(tmp_path):
     trial = fuzz_loader.Trial(FILES, tmp_path, seed=3, use=0.1)
@@ -410,6 +437,56 @@ def test_a_pipe_is_not_waited_for(tmp_path):
             HiLanderClustering.load(path)
     with pytest.raises(FileNotFoundError):
         HiLanderClustering.load(tmp_path / "nowhere")
+
+
+WATCHED = """
+import pickle, sys
+from sklearn_hilander import HiLanderClustering, SavedFileError
+paths = sys.argv[1:]
+CODE = "exec compile import marshal. pickle. os. subprocess. ctypes. socket.".split()
+opened, run = set(), []
+def hook(event, args):
+    if event == "open":
+        opened.add((args[0], args[1]))
+    elif event.startswith(tuple(CODE)):
+        run.append((event, args))
+def load():
+    for path in paths:
+        try:
+            HiLanderClustering.load(path)
+        except SavedFileError:
+            print("refused", path)
+load()  # modules are imported when they are first needed
+sys.addaudithook(hook)
+load()
+assert opened == {(path, "r") for path in paths}, opened
+assert not run, run
+# What a pickle does is seen.
+pickle.loads(b"cbuiltins\\nlen\\n.")
+assert run, "the hook sees nothing"
+"""
+
+
+def test_loading_runs_no_code_and_opens_nothing_else(saved, tmp_path):
+    paths = [str(path) for path in [saved, *FILES]]
+    for number, entries in enumerate(
+        (
+            {"class": "os.system"},
+            dict(params={"architecture": "os.system"}),
+            dict(params={"memory": str(tmp_path / "cache")}),
+            dict(params={"pretrained": str(saved)}),
+            dict(versions={"python": "__import__('os').getcwd()"}),
+        )
+    ):
+        path = tmp_path / f"forged-{number}"
+        path.write_bytes(rewritten(saved, **entries))
+        paths.append(str(path))
+    command = [sys.executable, "-c", WATCHED, *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    # Those that name what they must not, both times; text that is never looked up does no harm.
+    refused = [line.removeprefix("refused ") for line in done.stdout.splitlines()]
+    assert refused == 2 * [path for path in paths[-5:-1]]
 
 
 def test_loading_draws_no_random_numbers_and_warns_of_nothing(saved):

@@ -2,6 +2,7 @@
 
     python3 tools/run.py demo    the demonstration: learn from some characters, cluster others
     python3 tools/run.py test    the test suite (--minimum: on the oldest supported releases;
+                                 --newest: on the newest of everything, torch too;
                                  --sklearn 1.7: on that scikit-learn)
     python3 tools/run.py lint    ruff: lint and format; mypy: the public interface
     python3 tools/run.py docs    the documentation, warnings as errors
@@ -190,27 +191,27 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
     name, *rest = arguments
     job = JOBS[name]
-    minimum = name == "test" and "--minimum" in rest
-    if minimum:
-        rest.remove("--minimum")
-    variant, pins = "-minimum" if minimum else "", ()
+    variants = [option for option in ("--minimum", "--newest") if name == "test" and option in rest]
+    for option in variants:
+        rest.remove(option)
+    variant, pins = (variants[0].removeprefix("-") if variants else ""), ()
+    constraints = ROOT / "tools" / f"constraints{variant}.txt"
     if name == "test" and "--sklearn" in rest[:-1]:
         at = rest.index("--sklearn")
         variant, pins = f"-sklearn-{rest[at + 1]}", (f"scikit-learn=={rest[at + 1]}.*",)
         del rest[at : at + 2]
     try:
-        if minimum and pins:
-            raise SetupError("--minimum has a scikit-learn of its own: leave --sklearn out.")
+        if len(variants) + bool(pins) > 1:
+            raise SetupError("--minimum, --newest and --sklearn: give one of them.")
         if sys.version_info < OLDEST_PYTHON:
             raise SetupError(f"Python 3.10 or later is needed; this is {sys.version.split()[0]}.")
-        if minimum and sys.version_info[:2] > NEWEST_PYTHON_FOR_MINIMUM:
+        if variant == "-minimum" and sys.version_info[:2] > NEWEST_PYTHON_FOR_MINIMUM:
             raise SetupError(
                 "The oldest supported releases have wheels for Python 3.10 to 3.12; this is "
                 f"{sys.version.split()[0]}."
             )
         folder = Path(os.environ.get("HILANDER_VENV") or ROOT / ".venv").absolute()
         folder = folder.with_name(folder.name + variant)
-        constraints = ROOT / "tools" / f"constraints{'-minimum' if minimum else ''}.txt"
         environment = Environment(folder, constraints, pins)
         environment.prepare(job.extras)
         for number, command in enumerate(job.commands, start=1):

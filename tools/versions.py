@@ -1,4 +1,4 @@
-"""Run the test suite on every supported Python and scikit-learn, and on the oldest releases.
+"""Run the test suite on every supported Python and scikit-learn, on the oldest and newest releases.
 
     python3 tools/versions.py                            # the whole table, each in its environment
     python3 tools/versions.py --only minimum python-3.13
@@ -7,7 +7,8 @@
 What stands after ``--`` goes to pytest. Each environment is made by tools/run.py beside ``.venv``,
 as ``.venv-NAME``, and stays for the next time; --delete deletes it after its run. A row whose
 Python is not on this machine is named and left out. The exit status is 1 if a suite failed, 2 if
-none could be run. The rows for other Pythons use the newest releases that there are for them.
+none could be run. The rows for other Pythons use the newest releases that there are for them, but
+for torch, which has the version of constraints.txt everywhere: "newest" alone holds nothing back.
 
 On Linux the torch that pip finds for a Python may be the one with CUDA, of several gigabytes.
 """
@@ -48,6 +49,7 @@ class Row:
 
 ROWS = (
     Row("minimum", options=("--minimum",)),
+    Row("newest", options=("--newest",)),
     *(Row(f"sklearn-{version}", options=("--sklearn", version)) for version in SKLEARNS),
     *(Row(f"python-{version}", version) for version in PYTHONS),
 )
