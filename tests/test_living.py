@@ -190,6 +190,16 @@ def test_relabel_refuses(wrong, unseen):
     assert all(vars(clusterer)[name] is value for name, value in before.items())
 
 
+def test_fit_and_predict_compute_none_of_it(fitted, unseen):
+    assert fitted._known.views == {}
+    fitted.predict(unseen[0])
+    assert fitted._known.views == {}
+    fitted.probabilities_  # noqa: B018
+    assert fitted._known.views
+    fitted.partial_fit(unseen[0][:5] + 0.01)
+    assert fitted._known.views == {}
+
+
 def test_views_are_kept_and_go_with_a_refit(fitted, unseen):
     assert fitted.hierarchy_ is fitted.hierarchy_
     assert fitted.probabilities_ is fitted.probabilities_
