@@ -63,8 +63,8 @@ class InspectionMixin:
         """Strength of each row's membership, ndarray of shape (n_samples,), float64 in [0, 1].
 
         The highest linkage threshold at which the row would still share a cluster with its
-        cluster's exemplar. Exemplars have 1, rows labelled -1 have 0. Raising any linkage
-        probability never lowers it.
+        cluster's exemplar. Exemplars have 1, rows labelled -1 have 0. With the same clusters and
+        exemplars, raising any linkage probability inside a cluster never lowers it.
         """
         check_is_fitted(self)
         return _views.probabilities(self._known, self._model)

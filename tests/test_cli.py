@@ -71,6 +71,7 @@ def test_cluster_with_a_model(folder, X, tmp_path, capsys):
     assert said.out == ""
     assert f"{len(X)} rows of 24 features" in said.err
     assert "level 0" in said.err and f"wrote {out}" in said.err
+    assert said.err.index(f"clustering {len(X)} rows") < said.err.index("level 0")
 
 
 def test_cluster_without_a_model(folder, X, tmp_path, capsys):
@@ -112,6 +113,7 @@ def test_tables_with_names_and_texts(X, tmp_path):
     assert "<title>Tea &amp; cake</title>" in page
     assert "&lt;title " in page and "<title " not in page
     assert "Clusters that may be one" in page
+    assert "the one that comes with the package" in page
 
 
 def test_report_with_images(folder, X, tmp_path):

@@ -1,6 +1,7 @@
 """What a fitted clusterer can be asked and told: strengths, reviews, relabelling, constraints."""
 
 import pickle
+from collections import Counter
 from email.message import Message
 
 import numpy as np
@@ -187,6 +188,16 @@ def test_relabel_refuses(wrong, unseen):
     with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
         clusterer.relabel(**wrong)
     assert all(vars(clusterer)[name] is value for name, value in before.items())
+
+
+def test_fit_and_predict_compute_none_of_it(fitted, unseen):
+    assert fitted._known.views == {}
+    fitted.predict(unseen[0])
+    assert fitted._known.views == {}
+    fitted.probabilities_  # noqa: B018
+    assert fitted._known.views
+    fitted.partial_fit(unseen[0][:5] + 0.01)
+    assert fitted._known.views == {}
 
 
 def test_views_are_kept_and_go_with_a_refit(fitted, unseen):
@@ -428,7 +439,7 @@ def test_metadata_is_routed_through_a_pipeline(routing, unseen):
 
 
 class BertopicLike:
-    """The calls that BERTopic makes of its clusterer."""
+    """The calls that BERTopic 0.17 makes of its clusterer, and what it does with the answers."""
 
     def __init__(self, hdbscan_model):
         self.hdbscan_model = hdbscan_model
@@ -438,18 +449,48 @@ class BertopicLike:
             self.hdbscan_model.fit(X, y=y)
         except TypeError:
             self.hdbscan_model.fit(X)
-        self.topics_ = self.hdbscan_model.labels_.tolist()
+        labels = self.hdbscan_model.labels_
+        if hasattr(self.hdbscan_model, "probabilities_"):
+            self.probabilities_ = self.hdbscan_model.probabilities_
+        # Topics are the clusters, numbered anew by their sizes.
+        by_size = Counter(label for label in labels.tolist() if label != -1).most_common()
+        self.topic_of = {label: topic for topic, (label, _) in enumerate(by_size)} | {-1: -1}
+        self.topics_ = [self.topic_of[label] for label in labels]
         return self
 
     def transform(self, X):
-        return self.hdbscan_model.predict(X)
+        predictions = self.hdbscan_model.predict(X)
+        return [self.topic_of.get(label, -1) for label in predictions]
 
 
-def test_as_the_clusterer_of_bertopic(unseen, trained):
-    topics = BertopicLike(clone(trained)).fit(unseen[0])
-    assert len(topics.topics_) == len(unseen[0])
-    assert all(isinstance(topic, int) for topic in topics.topics_)
-    np.testing.assert_array_equal(topics.transform(unseen[0]), topics.topics_)
+@pytest.mark.parametrize("min_cluster_size", [1, 5])
+def test_as_the_clusterer_of_bertopic(unseen, trained, min_cluster_size):
+    X, _ = unseen
+    clusterer = clone(trained).set_params(min_cluster_size=min_cluster_size)
+    topics = BertopicLike(clusterer).fit(X)
+    assert sorted({*topics.topics_} - {-1}) == list(range(clusterer.n_clusters_))
+    assert topics.probabilities_.shape == (len(X),)
+    assert topics.transform(X) == topics.topics_
+    assert topics.transform(X[::-2]) == topics.topics_[::-2]
+
+
+def test_in_bertopic(unseen):
+    bertopic = pytest.importorskip("bertopic", reason="BERTopic is not installed")
+    reduction = pytest.importorskip("bertopic.dimensionality").BaseDimensionalityReduction()
+    X, y = unseen
+    texts = [f"word{k} other{k} some{k}" for k in y]
+    clusterer = HiLanderClustering(min_cluster_size=5)
+    model = bertopic.BERTopic(hdbscan_model=clusterer, umap_model=reduction, embedding_model=None)
+    topics, probabilities = model.fit_transform(texts, X)
+    np.testing.assert_array_equal(match_labels(clusterer.labels_, topics), clusterer.labels_)
+    assert -1 in topics and len(set(topics)) > 5
+    np.testing.assert_array_equal(probabilities, clusterer.probabilities_)
+    again, _ = model.transform(texts, X)
+    assert again == list(topics)
+    # What opens new clusters is no topic.
+    far = -X.mean(axis=0, keepdims=True) * 100
+    assert clusterer.predict(far).max() not in range(clusterer.n_clusters_)
+    assert model.transform(["far"], far)[0] == [-1]
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

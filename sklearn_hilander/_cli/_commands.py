@@ -31,6 +31,7 @@ _PARAMETERS = (
     "n_jobs", "n_neighbors", "random_state",
 )  # fmt: skip
 _N_CANDIDATES = 20
+_OWN_MODEL = "the one that comes with the package"
 
 
 def run_fit(options: Namespace, progress: Progress) -> None:
@@ -84,6 +85,7 @@ def run_cluster(options: Namespace, progress: Progress) -> None:
         text_column=options.text_column,
     )
     samples = _read_samples(options, table)
+    progress.say(f"clustering {counted(len(table.X), 'row')}; levels are said once all is known")
     with progress.estimator() as verbose:
         clusterer.set_params(**_parameters(options), verbose=verbose).fit(table.X)
     labels = clusterer.labels_
@@ -94,7 +96,7 @@ def run_cluster(options: Namespace, progress: Progress) -> None:
     )
     facts = [("Features", f"{table.X.shape[1]:,}")]
     facts.append(("Linkage threshold", f"{clusterer.linkage_threshold_:.3g}"))
-    facts.append(("Model", "none" if options.model is None else options.model.name))
+    facts.append(("Model", _OWN_MODEL if options.model is None else options.model.name))
     facts.append(("Data", options.rows.name))
     if table.y is not None:
         score = pairwise_f_score(table.y, labels)
