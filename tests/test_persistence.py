@@ -22,6 +22,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 
 from sklearn_hilander import Architecture, HiLanderClustering, SavedFileError, _persistence
+from sklearn_hilander._decoders import DECODERS, Decoder
 from sklearn_hilander.datasets import make_identities
 from tools import fuzz_loader, make_saved_files
 
@@ -368,6 +369,32 @@ def rewritten(path, **entries):
     return fuzz_loader.join(fuzz_loader.seal(table, data, header), data)
 
 
+@pytest.mark.parametrize("kind", DECODERS)
+def test_every_decoder_comes_back(kind, tmp_path):
+    source = next(path for path in FILES if path.stem == "relational")
+    clusterer = HiLanderClustering.load(source)
+    network = dataclasses.replace(clusterer.lander_, decoder=Decoder(kind, 0.4))
+    clusterer._set_model(dataclasses.replace(clusterer._model, network=network))
+    X = np.load(source.with_name("expected.npz"))["X"]
+    clusterer.fit(X).save(tmp_path / "c")
+    loaded = HiLanderClustering.load(tmp_path / "c")
+    assert loaded.selected_ == kind
+    assert loaded.lander_.decoder == network.decoder
+    assert_same_state(loaded, clusterer)
+    np.testing.assert_array_equal(loaded.fit_predict(X[::-1]), clusterer.fit_predict(X[::-1]))
+
+
+def test_a_decoder_that_is_not_known_is_refused(tmp_path):
+    path = tmp_path / "c"
+    path.write_bytes(next(p for p in FILES if p.stem == "relational").read_bytes())
+    table, _ = fuzz_loader.split(path.read_bytes())
+    model = json.loads(table["__metadata__"]["sklearn_hilander"])["model"]
+    model["network"]["decoder"]["kind"] = "oracle"
+    path.write_bytes(rewritten(path, model=model))
+    with pytest.raises(SavedFileError, match=r"decoder is not known.*another copy"):
+        HiLanderClustering.load(path)
+
+
 def test_refused_with_what_to_do(saved):
     content = saved.read_bytes()
     cases = {
@@ -389,8 +416,11 @@ def test_refused_with_what_to_do(saved):
     }
     for changed, message in cases.items():
         saved.write_bytes(changed)
-        with pytest.raises(SavedFileError, match=message):
+        with pytest.raises(SavedFileError, match=message) as caught:
             HiLanderClustering.load(saved)
+        assert str(caught.value).startswith(f"{saved}: ")
+        assert "Nothing was loaded" in str(caught.value)
+        assert "get another copy" in str(caught.value)
     # A parameter that the file does not know keeps its default.
     saved.write_bytes(content)
     saved.write_bytes(rewritten(saved, params={"metric": "euclidean"}))
