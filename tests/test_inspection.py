@@ -323,13 +323,19 @@ class TestHierarchyDisplay:
             assert len(above) == (round(box.y0) > 0)
 
     def test_ten_thousand_clusters(self, pyplot, rng):
-        levels = nested_levels(rng, 40_000, 10_000, 3)
-        display = HierarchyDisplay.from_predictions(levels, n_clusters=25)
+        levels = nested_levels(rng, 110_000, 10_000, 3)
+        thresholds = [0.9, 0.7, 0.5]
+        display = HierarchyDisplay.from_predictions(levels, thresholds=thresholds, n_clusters=25)
         display.figure_.canvas.draw()
         assert len(display.collection_.get_paths()) < 1000
         words = [*display.ax_.texts, *display.ax_.get_yticklabels()]
         assert len(words) == 25 + 1 + 3
         assert not overlap([word.get_window_extent() for word in words])
+        page = display.figure_.bbox
+        for word in (*words, display.ax_.xaxis.label):
+            box = word.get_window_extent()
+            assert page.x0 <= box.x0 and box.x1 <= page.x1
+            assert page.y0 <= box.y0 and box.y1 <= page.y1
         n_clusters = len(np.unique(levels[-1]))
         assert f"{n_clusters - 25:,} smaller" in texts_of(display.ax_)
 

@@ -170,7 +170,7 @@ class HierarchyDisplay:
         """
         icicle = lay_out_icicle(self.level_labels, n_clusters, max_levels)
         n_rows = len(icicle.levels)
-        ax = axes_to_draw_on(type(self).__name__, ax, (_INCHES, 0.42 * n_rows + 1.2))
+        ax = axes_to_draw_on(type(self).__name__, ax, (_INCHES, 0.42 * n_rows + 1.3))
         ax.set(xlim=(0, 1), ylim=(n_rows, 0))
         self.collection_ = _draw_blocks(ax, icicle)
         if icicle.n_others:
@@ -203,10 +203,12 @@ class HierarchyDisplay:
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         shown = f"The {len(icicle.columns):,} largest of" if icicle.n_others else "All"
+        # Two lines: one would be wider than the figure where the numbers are long.
         ax.set_xlabel(
             f"{shown} {counted(icicle.n_clusters, 'cluster')}, {icicle.n_drawn:,} of "
-            f"{icicle.n_samples:,} samples; width is number of samples"
-            + ("; pale: clusters too narrow to draw" if icicle.is_run.any() else "")
+            f"{icicle.n_samples:,} samples\nwidth is number of samples"
+            + ("; pale: clusters too narrow to draw" if icicle.is_run.any() else ""),
+            fontsize=8,
         )
         self.ax_, self.figure_ = ax, ax.figure
         return self
