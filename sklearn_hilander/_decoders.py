@@ -17,7 +17,9 @@ from sklearn_hilander._judge import ClusterPairs, Judge, run_rounds
 from sklearn_hilander._linkage_model import Links
 from sklearn_hilander._pairs import pair_dot
 
-DECODERS = ("judge", "average", "mixed", "flow")
+# What meta-training chooses from, and all there are.
+CANDIDATES = ("judge", "average", "flow")
+DECODERS = (*CANDIDATES, "mixed")
 # Of a flow: share of the neighbours that it takes.
 _SHARE = 0.25
 
@@ -28,9 +30,10 @@ class Decoder:
 
     Attributes
     ----------
-    kind : {"judge", "average", "mixed", "flow"}
-        Rounds of the judge, of average linkage, or of the mean of both, with moves of single
-        samples afterwards; or the clusters of a flow along the linkage probabilities.
+    kind : {"judge", "average", "flow", "mixed"}
+        Rounds of the judge or of average linkage, with moves of single samples afterwards; the
+        clusters of a flow along the linkage probabilities; or, for data unlike what was learned
+        from, rounds of the mean of judge and average linkage, cut where a flow along all pairs is.
     threshold : float
         Where the rounds end; not used by "flow".
     """
@@ -71,26 +74,36 @@ def partitions(
     every: bool = False,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Threshold and partition; with `every`, after each threshold down to the lowest one."""
+    n_samples = len(start.labels)
     if kind == "flow":
-        yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), len(start.labels))
+        yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), n_samples)
         return
 
     def mean(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
         return 0.5 * judge(clusters, relations) + 0.5 * similarity_judge(clusters, relations)
 
     judges = {"judge": judge, "average": similarity_judge, "mixed": mean}
+    cut = np.zeros(n_samples, dtype=np.int64)
+    if kind == "mixed":
+        times = _times_near(links, links.graph.indices.shape[1])
+        cut = flow_clusters(links.graph.i, links.graph.j, times * links.probability, n_samples)
     rounds = run_rounds(start, judges[kind], lowest=lowest, constraints=constraints)
     for threshold, clusters in rounds:
         if every or threshold == lowest:
-            yield threshold, move_samples(links, clusters.labels, constraints)
+            labels = np.unique(clusters.labels * n_samples + cut, return_inverse=True)[1]
+            yield threshold, move_samples(links, labels, constraints)
 
 
 def walk(links: Links) -> np.ndarray:
     """Weights of a walk along the strongest pairs: squared probabilities; (n_pairs,)."""
     q = max(1, round(_SHARE * links.graph.indices.shape[1]))
+    return _times_near(links, q) * links.probability.astype(np.float64) ** 2
+
+
+def _times_near(links: Links, q: int) -> np.ndarray:
+    """How many ends of each pair have the other among their q nearest, (n_pairs,), float64."""
     rank_of_j, rank_of_i = links.graph.ranks
-    times = (rank_of_j <= q).astype(np.float64) + (rank_of_i <= q)
-    return times * links.probability.astype(np.float64) ** 2
+    return (rank_of_j <= q).astype(np.float64) + (rank_of_i <= q)
 
 
 def move_samples(

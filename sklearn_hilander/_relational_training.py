@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_hilander._checkpoint import Checkpoint
-from sklearn_hilander._decoders import DECODERS, Decoder, partitions, similarity_judge
+from sklearn_hilander._decoders import CANDIDATES, Decoder, partitions, similarity_judge
 from sklearn_hilander._judge import ClusterPairs, run_rounds, single_samples
 from sklearn_hilander._linkage_model import (
     N_FOLDS,
@@ -199,7 +199,7 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
     best.
     """
     found = []
-    for kind in DECODERS:
+    for kind in CANDIDATES:
         scores = []
         for school in schools:
             judge = school.out_of_fold_judge(judges)
