@@ -53,6 +53,7 @@ def timed_stages(stages: dict[str, float]) -> Iterator[None]:
     """Add up the CPU seconds that each stage takes."""
     from importlib import import_module
 
+    stages |= dict.fromkeys(STAGES, 0.0)
     undo = []
     for name, (room, path) in STAGES.items():
         owner = import_module(f"sklearn_hilander.{room}")
@@ -75,7 +76,7 @@ def _timed(call: Callable, stages: dict[str, float], name: str) -> Callable:
         try:
             return call(*args, **kwargs)
         finally:
-            stages[name] = stages.get(name, 0.0) + time.process_time() - start
+            stages[name] += time.process_time() - start
 
     return timed
 
