@@ -155,7 +155,8 @@ class NewRowsMixin:
             ``partial_fit(chunk).recluster(min_growth=g)`` clusters all rows again whenever there
             are g times as many. That takes altogether at most ``g / (g - 1)`` times as long as
             clustering all of them once, where time grows with the number of rows. 1.05 hardly
-            loses anything on the way; 1.25 costs a quarter of that, and loses a little.
+            loses anything on the way; 1.25 takes a quarter of that, and loses up to .09
+            of pairwise F between two times (see "Living with clusters").
 
         Returns
         -------
