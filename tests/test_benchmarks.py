@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import make_clusters
 
-from benchmarks import run, stream
+from benchmarks import living, run, stream
 from benchmarks.peers import PEERS, figures
 from sklearn_hilander import HiLanderClustering
 
@@ -124,11 +124,33 @@ def test_stream_compares_chunks_with_all_at_once(folder, monkeypatch, capsys, or
     (found,) = json.loads(out.read_text())["pairs"]["easy"]
     for part in found["streams"]:
         assert [step["rows"] for step in part["chunks"]] == [20, 20, 20, 20]
-    assert [part["min_growth"] for part in found["streams"]] == [None, 1.25, 1.0]
-    for part in (found["at_once"], found["half_predicted"], *found["streams"]):
+    assert [part["min_growth"] for part in found["streams"]] == [None, 1.25, 1.05]
+    whole = found["at_once_chunks"]
+    assert len(whole) == 4
+    for part in (*whole, found["half_predicted"], *found["streams"]):
         assert 0 < part["pairwise_f"] <= 1
-    assert found["streams"][-1] | found["at_once"] == found["streams"][-1]
-    assert "in 4 chunks" in capsys.readouterr().out
+    assert found["at_once"].items() <= whole[-1].items()
+    # Clustered afresh after every chunk, a stream comes at each to what a fit on its rows does.
+    for part in found["streams"][1:]:
+        assert [step["lost"] for step in part["chunks"]] == [0, 0, 0, 0]
+        assert part["n_clusters"] == whole[-1]["n_clusters"]
+    for step, known in zip(found["streams"][0]["chunks"], whole, strict=True):
+        assert step["lost"] == known["pairwise_f"] - step["pairwise_f"]
+    printed = capsys.readouterr().out
+    assert f"easy, seed 0, {order}, 4 chunks" in printed
+    assert printed.count("from the second chunk to the last") == 5
+    assert printed.count("at the end") == 3
+
+
+def test_living_times_everything(folder, monkeypatch, capsys):
+    quick = partial(HiLanderClustering, max_iter=1, batch_size=64)
+    monkeypatch.setattr(living, "HiLanderClustering", quick)
+    monkeypatch.setattr(sys, "argv", ["living", "--data", str(folder), "--pairs", "easy"])
+    living.main()
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.startswith("easy: 80 rows, ")
+    asked = [line.split(" ms  ")[1] for line in lines]
+    assert asked == ["fit", *living.ASKED]
 
 
 def test_accuracy_prints_one_table(folder, monkeypatch, capsys):

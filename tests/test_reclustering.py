@@ -93,6 +93,33 @@ def test_it_waits_for_growth(unseen, tmp_path):
     assert clusterer._known.n_clustered == 150
 
 
+@pytest.mark.parametrize("n_chunks", [2, 7, 10])
+def test_a_stream_of_equal_chunks_is_a_fit_after_each(n_chunks, unseen):
+    X, _ = unseen
+    stream = HiLanderClustering(pretrained=None)
+    for rows in np.array_split(np.arange(len(X)), n_chunks):
+        stream.partial_fit(X[rows]).recluster(min_growth=1.05)
+        whole = HiLanderClustering(pretrained=None).fit(X[: rows[-1] + 1])
+        assert stream._known.n_clustered == rows[-1] + 1
+        assert pairwise_f_score(whole.labels_, stream.labels_) == 1
+        assert stream.n_clusters_ == whole.n_clusters_
+
+
+@given(sizes=st.lists(st.integers(1, 12), min_size=1, max_size=25), growth=st.floats(1, 2))
+@settings(max_examples=20, deadline=None)
+def test_a_stream_never_lags_behind_by_more_than_its_growth(sizes, growth):
+    X = np.random.default_rng(0).normal(size=(sum(sizes), 4))
+    stream, clustered = HiLanderClustering(pretrained=None), []
+    for end, size in zip(np.cumsum(sizes), sizes, strict=True):
+        stream.partial_fit(X[end - size : end]).recluster(min_growth=growth)
+        assert len(stream.labels_) == end
+        clustered.append(stream._known.n_clustered)
+        assert end == clustered[-1] or end < growth * clustered[-1]
+    # What all the clusterings cost together, in rows.
+    cost = sum(set(clustered))
+    assert growth == 1 or cost <= clustered[-1] * growth / (growth - 1)
+
+
 def test_constraints_of_every_chunk_hold(trained, unseen):
     X, _ = unseen
     n, chunks = len(X), np.array_split(np.arange(len(X)), 4)

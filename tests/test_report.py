@@ -176,18 +176,20 @@ def test_a_browser_shows_it(tmp_path, rng, pillow):
     page.write_text(render_report(content(samples=green)), encoding="utf-8")
     options = (
         "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
-        "disable-component-update disable-sync hide-scrollbars window-size=900,1400"
+        "disable-component-update disable-sync disable-dev-shm-usage hide-scrollbars "
+        "window-size=900,1400"
     )
     subprocess.run(
         [
             CHROMIUM,
             *(f"--{option}" for option in options.split()),
+            "--host-resolver-rules=MAP * ~NOTFOUND",  # as without a network, names of hosts fail
             f"--user-data-dir={tmp_path / 'profile'}",
             f"--screenshot={shot}",
             page.as_uri(),
         ],
         check=True,
-        timeout=120,
+        timeout=300,
         capture_output=True,
     )
     pixels = np.asarray(pillow.open(shot).convert("RGB")).reshape(-1, 3)
