@@ -37,6 +37,11 @@ class NodeConstraints:
         """Whether nothing is constrained."""
         return len(self.must) + len(self.cannot) + len(self.members) == 0
 
+    @property
+    def keeps_apart(self) -> bool:
+        """Whether any nodes may not share a cluster."""
+        return len(self.cannot) + len(self.members) > 0
+
     def units(self, n_nodes: int) -> np.ndarray:
         """Numbers of what must be together, (n_nodes,), int64."""
         a, b = self.must.T

@@ -130,7 +130,7 @@ def hierarchy(known: KnownClusters, model: Judging) -> Hierarchy:
         thresholds=growth.thresholds,
         recorded=over_samples(growth.merges),
         clusters=known.labels,
-        constrained=known.constraints is not None,
+        constrained=known.constraints is not None and known.constraints.keeps_apart,
         go_on=None if growth.rounds is None else partial(_more_merges, known, model),
     )
 

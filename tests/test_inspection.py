@@ -364,7 +364,7 @@ class TestHierarchyDisplay:
 
     @pytest.mark.parametrize("threshold", [0.05, 0.7])
     def test_from_estimator_after_relabelling(self, pyplot, clusters, threshold):
-        clusterer = HiLanderClustering(3).fit(clusters[0])
+        clusterer = HiLanderClustering(3, linkage_threshold=0.5).fit(clusters[0])
         before = clusterer.n_clusters_
         clusterer.relabel(linkage_threshold=threshold)
         assert clusterer.n_clusters_ != before
