@@ -62,10 +62,14 @@ def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> 
     try:
         return validate_data(estimator, X, **given, dtype=_FLOATS, reset=reset)
     except ValueError as error:
-        rows = _not_finite(X)
-        if len(rows) == 0:
-            raise
-        raise ValueError(f"{_name_rows(rows)} of X: not all values are finite. {error}") from error
+        for find, what in (
+            (_not_finite, "not all values are finite"),
+            (_not_numbers, "not all values are numbers"),
+            (_of_other_length, "not as many values as in row 0"),
+        ):
+            if len(rows := find(X)):
+                raise ValueError(f"{_name_rows(rows)} of X: {what}. {error}") from error
+        raise
 
 
 def _check_classes(y: Any) -> None:
@@ -125,6 +129,36 @@ def _not_finite(X: Any) -> np.ndarray:
     except (TypeError, ValueError):
         return none
     return np.flatnonzero(~np.isfinite(values).all(axis=1))
+
+
+def _not_numbers(X: Any) -> np.ndarray:
+    """Rows with words that are no numbers, where X can be looked at; (n_rows,), int64."""
+    try:
+        values = np.asarray(X)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    if values.ndim != 2 or values.dtype.kind not in "OUS":
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero([any(map(_is_word, row)) for row in values.tolist()])
+
+
+def _is_word(value: Any) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return True
+    except TypeError:  # which numpy says itself
+        return False
+    return False
+
+
+def _of_other_length(X: Any) -> np.ndarray:
+    """Rows of a ragged list that differ from the first one; (n_rows,), int64."""
+    try:
+        lengths = np.array([len(row) for row in X] if isinstance(X, (list, tuple)) else [])
+    except TypeError:
+        lengths = np.zeros(0)
+    return np.flatnonzero(lengths != lengths[:1])
 
 
 def _name_rows(rows: np.ndarray) -> str:

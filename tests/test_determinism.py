@@ -12,8 +12,10 @@ from sklearn_hilander._model_arrays import model_arrays
 
 # Wide enough, and rows enough, for torch and numpy to share the work among threads.
 X, Y = make_clusters(np.random.default_rng(0), n_clusters=25, size=12, n_features=24)
+METRICS = ("cosine", "euclidean")
 SETTINGS = {
-    "untrained": dict(),
+    "untrained": dict(architecture="untrained"),
+    "default": dict(),
     "relational": dict(architecture="relational", max_iter=1, hidden_dim=4),
     "gcn": dict(architecture="gcn", max_iter=2, hidden_dim=256),
     "gat": dict(architecture="gat", max_iter=2, hidden_dim=256),
@@ -24,7 +26,7 @@ def run(name, n_jobs=None, metric="cosine"):
     """Every result as bytes."""
     clusterer = HiLanderClustering(9, metric=metric, n_jobs=n_jobs, random_state=0)
     clusterer.set_params(**SETTINGS[name])
-    clusterer.fit(X[::2], None if name == "untrained" else Y[::2])
+    clusterer.fit(X[::2], None if name in ("untrained", "default") else Y[::2])
     weights = {key: array.tobytes() for key, array in model_arrays(clusterer._model).items()}
     labels = [clusterer.labels_, clusterer.predict(X), clusterer.fit_predict(X[1::2])]
     return weights, clusterer.loss_curve_, [part.tobytes() for part in labels]
@@ -33,21 +35,18 @@ def run(name, n_jobs=None, metric="cosine"):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_over_runs(name):
     first = run(name, 2)
-    for _ in range(1 if name == "relational" else 4):
+    for _ in range(1 if name in ("relational", "default") else 4):
         assert run(name, 2) == first
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("name", ["untrained", "default", "gcn", "gat"])
 def test_labels_over_twenty_runs(name, metric):
-    params = {**SETTINGS[name], "metric": metric, "random_state": 0}
-    if name == "relational":
-        params["pretrained"] = "default"
-    clusterer = HiLanderClustering(9, **params)
+    clusterer = HiLanderClustering(9, metric=metric, random_state=0, **SETTINGS[name])
     if name in ("gcn", "gat"):
         clusterer.fit(X[::2], Y[::2])
     # Threads that wait for each other make the relations of many rows slow.
-    rows = X[::4] if name == "relational" else X
+    rows = X[::4] if name == "default" else X
     first = clusterer.fit_predict(rows)
     for number in range(19):
         clusterer.set_params(n_jobs=1 + number % 2)
@@ -69,8 +68,14 @@ def test_training_over_twenty_runs(name):
         assert learned() == first
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize("name", ["untrained", "gcn", "gat"])
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        *((name, metric) for name in ("untrained", "gcn", "gat") for metric in METRICS),
+        ("default", "cosine"),
+        ("relational", "cosine"),
+    ],
+)
 def test_labels_over_one_and_two_threads(name, metric):
     assert run(name, 1, metric)[2] == run(name, 2, metric)[2]
 
@@ -84,12 +89,13 @@ def test_inside_and_outside_of_workers():
 
 
 def test_approximate_search():
-    def labels():
-        return HiLanderClustering(algorithm="hnsw", n_jobs=2, random_state=0).fit_predict(X)
+    def labels(n_jobs):
+        clusterer = HiLanderClustering(algorithm="hnsw", n_jobs=n_jobs, random_state=0)
+        return clusterer.set_params(**SETTINGS["untrained"]).fit_predict(X)
 
-    first = labels()
-    for _ in range(5):
-        np.testing.assert_array_equal(labels(), first)
+    first = labels(2)
+    for number in range(19):
+        np.testing.assert_array_equal(labels(1 + number % 2), first)
 
 
 def test_settings_of_torch_are_put_back():

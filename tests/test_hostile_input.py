@@ -77,10 +77,13 @@ BAD = {
     "missing value in a data frame": (pd.DataFrame({"a": [1, 2, None]}), ValueError, "row 2 of X"),
     "masked values": (np.ma.masked_array(X, mask=X > 0.7), ValueError, "masked values in rows"),
     "complex": (X * 1j, ValueError, "Complex data"),
-    "words": ([["a", "b"], ["c", "d"]], ValueError, "could not convert string"),
-    "words in a data frame": (pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), ValueError, "convert"),
+    "words": ([["a", "b"], ["c", "d"]], ValueError, "rows 0, 1 of X: .*numbers.*convert string"),
+    "a word": ([[1.0, 2.0], [3.0, "4,5"]], ValueError, "row 1 of X: .*numbers.*'4,5'"),
+    "words in a data frame": (pd.DataFrame({"a": [1, 2], "b": ["3", "y"]}), ValueError, "row 1 of"),
+    "mappings": (np.array([[{}, 1], [2, 3]], object), TypeError, "not 'dict'"),
     "one text": ("abc", ValueError, "convert"),
-    "ragged lists": ([[1.0, 2.0], [3.0]], ValueError, "inhomogeneous"),
+    "ragged lists": ([[1.0, 2.0], [3.0]], ValueError, "row 1 of X: not as many .*inhomogeneous"),
+    "a ragged list of numbers": ([[1.0], 2.0], ValueError, "inhomogeneous"),
     "generator": ((row for row in X), TypeError, "X is a generator.*pass a list"),
     "iterator": (iter(X.tolist()), TypeError, "X is a list_iterator"),
     "sparse matrix": (sp.csr_array(X), TypeError, "[Ss]parse"),
@@ -171,8 +174,9 @@ def assert_clustered(clusterer, X):
 @pytest.mark.parametrize("kind", GOOD)
 def test_rows_that_must_be_clustered(kind, metric):
     rows = GOOD[kind]
-    clusterer = HiLanderClustering(metric=metric).fit(rows)
-    assert_clustered(clusterer, rows)
+    for architecture in ("untrained", "relational"):
+        clusterer = HiLanderClustering(metric=metric, architecture=architecture).fit(rows)
+        assert_clustered(clusterer, rows)
     clusterer.set_params(**QUICK).fit(rows, np.arange(len(rows)) % 4)
     assert np.isfinite(clusterer.loss_curve_).all()
     assert_clustered(clusterer, rows)
