@@ -92,16 +92,14 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
         torch.set_num_threads(n_jobs)
         build_neighbor_graph(torch.from_numpy(X), 40, n_threads=n_jobs)
         return {}, stages
-    if method in ("default", "untrained"):
+    if method in ("default", "untrained", "hilander"):
         from sklearn_hilander import HiLanderClustering
 
-        pretrained = "default" if method == "default" else None
-        clusterer = HiLanderClustering(pretrained=pretrained, n_jobs=n_jobs)
-        with timed_stages(stages):
-            labels = clusterer.fit_predict(X)
-        return {"labels": labels}, stages
-    if method == "hilander":
-        clusterer = pickle.loads(Path(model).read_bytes()).set_params(n_jobs=n_jobs)
+        if method == "hilander":
+            clusterer = pickle.loads(Path(model).read_bytes()).set_params(n_jobs=n_jobs)
+        else:
+            pretrained = "default" if method == "default" else None
+            clusterer = HiLanderClustering(pretrained=pretrained, n_jobs=n_jobs)
         with timed_stages(stages):
             labels = clusterer.fit_predict(X)
         return {"labels": labels}, stages

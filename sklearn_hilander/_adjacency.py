@@ -31,8 +31,8 @@ class Adjacency:
     columns : ndarray of shape (2 * n_pairs,), int32
         Neighbours, ascending within a node.
     entries : ndarray of shape (2 * n_pairs,), int32
-        int64 where there are more than int32 can count.
-        Twice the number of the pair, plus 1 if the node is the pair's j.
+        Twice the number of the pair, plus 1 if the node is the pair's j; int64 where there are more
+        than int32 can count.
     """
 
     i: np.ndarray
@@ -183,7 +183,7 @@ def common_neighbors(graph: Adjacency, ranks: np.ndarray) -> CommonNeighbors:
     CommonNeighbors
     """
     n, pointers, columns = graph.n_nodes, graph.pointers, graph.columns
-    entries = graph.entries.astype(np.int32)
+    entries = graph.entries.astype(np.int32, copy=False)
     ranks = np.minimum(ranks, _MAX_RANK).astype(np.int16)
     degree = np.diff(pointers)
     swapped = degree[graph.i] < degree[graph.j]

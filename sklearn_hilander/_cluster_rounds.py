@@ -172,8 +172,7 @@ def cluster_by_relations(
         a, b = constraints.must.T
         clusters, new_of = merge(clusters, a, b)
         record(a, b, np.ones(len(a)), 1.0, new_of)
-    # A flow has scipy's int32.
-    partition = model.decoder(links, clusters, model.judge, constraints).astype(np.int64)
+    partition = model.decoder(links, clusters, model.judge, constraints)
     rounds = _rounds_through(partition, clusters, model, linkage_threshold, record, constraints)
     levels, thresholds = [], []
     for threshold, clusters in islice(rounds, max_levels):

@@ -35,7 +35,7 @@ class NodeConstraints:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is constrained."""
-        return len(self.must) + len(self.cannot) + len(self.members) == 0
+        return len(self.must) == 0 and not self.keeps_apart
 
     @property
     def keeps_apart(self) -> bool:

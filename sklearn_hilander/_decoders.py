@@ -83,27 +83,23 @@ def partitions(
         return 0.5 * judge(clusters, relations) + 0.5 * similarity_judge(clusters, relations)
 
     judges = {"judge": judge, "average": similarity_judge, "mixed": mean}
-    cut = np.zeros(n_samples, dtype=np.int64)
+    cut = None
     if kind == "mixed":
-        times = _times_near(links, links.graph.indices.shape[1])
-        cut = flow_clusters(links.graph.i, links.graph.j, times * links.probability, n_samples)
+        weights = links.graph.times_near(links.graph.indices.shape[1]) * links.probability
+        cut = flow_clusters(links.graph.i, links.graph.j, weights, n_samples)
     rounds = run_rounds(start, judges[kind], lowest=lowest, constraints=constraints)
     for threshold, clusters in rounds:
         if every or threshold == lowest:
-            labels = np.unique(clusters.labels * n_samples + cut, return_inverse=True)[1]
+            labels = clusters.labels
+            if cut is not None:
+                labels = np.unique(labels * n_samples + cut, return_inverse=True)[1]
             yield threshold, move_samples(links, labels, constraints)
 
 
 def walk(links: Links) -> np.ndarray:
     """Weights of a walk along the strongest pairs: squared probabilities; (n_pairs,)."""
     q = max(1, round(_SHARE * links.graph.indices.shape[1]))
-    return _times_near(links, q) * links.probability.astype(np.float64) ** 2
-
-
-def _times_near(links: Links, q: int) -> np.ndarray:
-    """How many ends of each pair have the other among their q nearest, (n_pairs,), float64."""
-    rank_of_j, rank_of_i = links.graph.ranks
-    return (rank_of_j <= q).astype(np.float64) + (rank_of_i <= q)
+    return links.graph.times_near(q) * links.probability.astype(np.float64) ** 2
 
 
 def move_samples(

@@ -166,7 +166,7 @@ def _merge_modules(between: sp.csr_array) -> np.ndarray:
             return labels
         joined = sp.coo_array((np.ones(chosen.sum()), (i[chosen], j[chosen])), shape=(len(q),) * 2)
         _, new_of = connected_components(joined, directed=False)
-        between, labels = _pool(between, new_of), new_of[labels]
+        between, labels = _pool(between, new_of), new_of[labels].astype(np.int64)
 
 
 def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:

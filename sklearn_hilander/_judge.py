@@ -246,10 +246,12 @@ def run_rounds(
         for _ in range(ROUNDS_PER_THRESHOLD):
             if len(clusters.i) == 0:
                 break
-            # Pairs that may not merge are still what others are compared with.
-            rows = np.flatnonzero(_allowed(clusters, constraints, within))
+            candidates, rows = clusters, None
+            if within is not None or constraints is not None:
+                # Pairs that may not merge are still what others are compared with.
+                rows = np.flatnonzero(_allowed(clusters, constraints, within))
+                candidates = clusters.take(rows)
             relations = cluster_relations(clusters, rows)
-            candidates = clusters.take(rows)
             q = judge(candidates, relations)
             if on_round is not None:
                 on_round(candidates, relations, q)

@@ -49,6 +49,11 @@ class PairGraph:
         """
         return _ranks(self.indices, self.i, self.j)
 
+    def times_near(self, q: int) -> np.ndarray:
+        """How many ends of each pair have the other among their q nearest, (n_pairs,), float64."""
+        rank_of_j, rank_of_i = self.ranks
+        return (rank_of_j <= q).astype(np.float64) + (rank_of_i <= q)
+
     @cached_property
     def main_features(self) -> np.ndarray:
         """The rows along their main axes, (n_nodes, at most 128): what averages are taken of."""

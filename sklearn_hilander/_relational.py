@@ -17,6 +17,9 @@ from sklearn_hilander._pairs import sigmoid
 from sklearn_hilander._perceptron import Perceptrons
 from sklearn_hilander._two_hops import search_two_hops
 
+# Up to so many rows an exact search costs nothing to speak of.
+_FEW_ROWS = 2_000
+
 
 @dataclass(frozen=True)
 class RelationalModel:
@@ -40,10 +43,6 @@ class RelationalModel:
     def judge(self, clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
         """Probability of each cluster pair to be one class."""
         return sigmoid(self.judges.log_odds(relations).mean(axis=0))
-
-
-# Up to so many rows an exact search costs nothing to speak of.
-_FEW_ROWS = 2_000
 
 
 def graph_builder(

@@ -74,8 +74,7 @@ def graph_relations(graph: PairGraph) -> Columns:
     out.add(pair_closeness(unit_rows(X - X.mean(axis=0)), i, j))
     for q in scales_of(k, _FLOW_SHARES):
         # A pair that is near both ways counts twice.
-        times = (rank_of_j <= q).astype(np.float64) + (rank_of_i <= q)
-        out += flow_relations(i, j, times * _local_walk(graph, cosine, q), n)
+        out += flow_relations(i, j, graph.times_near(q) * _local_walk(graph, cosine, q), n)
     return out
 
 
