@@ -2,13 +2,12 @@
 
 import os
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_clusters
+from conftest import make_clusters, run_alone
 from sklearn.base import clone
 
 from sklearn_hilander import HiLanderClustering, SavedFileError
@@ -120,13 +119,9 @@ def test_goes_on_after_kills(name, tmp_path, uninterrupted):
     folder.mkdir()
     tests = str(Path(__file__).parent)
     command = [sys.executable, "-c", KILLED, tests, name, folder / "state", tmp_path / "out"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    printed = run_alone(command)
     assert pickle.loads((tmp_path / "out").read_bytes()) == uninterrupted[name]
-    n_kills, n_left = map(int, done.stdout.split())
+    n_kills, n_left = map(int, printed.split())
     assert n_kills >= 2
     assert n_left >= 1
     # Nor is anything left of writes that were cut off.
