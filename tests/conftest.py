@@ -3,6 +3,10 @@
 import os
 import subprocess
 
+# Threads that wait for another go to sleep: where more processes run than there are cores, those
+# that wait busily take ten times as long. It must be said before torch is there.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
 import numpy as np
 import pytest
 import torch

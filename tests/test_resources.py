@@ -139,9 +139,9 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 rng = np.random.default_rng(0)
-y = np.repeat(np.arange(6), 10)
+y = np.repeat(np.arange(6), 4)
 def once(clusterer, labels):
-    X = rng.normal(size=(60, 400))
+    X = rng.normal(size=(24, 1000))
     clusterer.fit(X, labels)
     clusterer.predict(X[:5] + 0.01)
     clusterer.probabilities_, clusterer.hierarchy_
