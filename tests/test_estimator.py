@@ -108,7 +108,7 @@ def test_the_model_that_comes_with_the_package(rng):
     assert narrow.labels_.shape == (len(X),)
 
 
-def test_a_model_that_was_not_learned_here_gives_way(clusters, digits):
+def test_a_model_that_was_not_learned_here_gives_way(clusters, learned):
     X, _ = clusters
     clusterer = HiLanderClustering().fit(X)
     other = learned(QUICK)
