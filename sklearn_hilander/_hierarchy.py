@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ def grow_hierarchy(
     n_neighbors: int,
     early_stop: bool = False,
     on_level: Callable[[Level, Forest], None] | None = None,
-    **loop: object,
+    **loop: Any,
 ) -> tuple[Levels, list[tuple[Level, Forest]]]:
     """Cluster by running the level loop until a level adds no edge.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -22,7 +24,7 @@ def train_row_judge(
     y: np.ndarray,
     *,
     n_neighbors: int,
-    search: dict[str, object],
+    search: dict[str, Any],
     settings: PerceptronSettings,
     seed: int,
     checkpoint: Checkpoint | None = None,
@@ -50,7 +52,8 @@ def train_row_judge(
         None if there is nothing to learn from.
     """
     random = np.random.RandomState(seed)
-    lessons, targets, rows = [], [], []
+    lessons, targets = [], []
+    rows: list[np.ndarray] = []
     for share in _KNOWN_SHARES:
         is_known = _choose_known(y, share, random)
         at, new = np.flatnonzero(is_known), np.flatnonzero(~is_known)

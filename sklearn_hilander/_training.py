@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def build_training_levels(
     *,
     weights: Tensor | None = None,
     mean_features: Tensor | None = None,
-    **search: object,
+    **search: Any,
 ) -> list[TrainingLevel]:
     """Grow the training hierarchies from labels, at three numbers of neighbours.
 
@@ -216,9 +217,9 @@ def train_lander(
     state = _State(lander, optimizer, schedule, generator)
     kept = checkpoint.load(name, state.shapes())
     curve = [] if kept is None else state.restore(kept)
-    for loss in curve:
+    for epoch_loss in curve:
         if on_epoch is not None:
-            on_epoch(loss)
+            on_epoch(epoch_loss)
     lander.train()
     for _ in range(max_iter - len(curve)):
         batches = [
@@ -254,7 +255,7 @@ class _State:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the arrays; the number of epochs is not known."""
-        shapes = {"learning_rate": (1,), "loss_curve": (-1,)}
+        shapes: dict[str, tuple[int, ...]] = {"learning_rate": (1,), "loss_curve": (-1,)}
         shapes["generator"] = (len(self.generator.get_state()) // 8,)
         for key, parameter in self.lander.named_parameters():
             shapes[f"weights/{key}"] = shapes[f"momentum/{key}"] = tuple(parameter.shape)

@@ -1,5 +1,12 @@
 """Small data that several test files use."""
 
+import os
+import subprocess
+
+# Threads that wait for another go to sleep: where more processes run than there are cores, those
+# that wait busily take ten times as long. It must be said before torch is there.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +14,23 @@ from sklearn.datasets import load_digits
 
 # The tests' graphs are tiny: threads would wait for each other more than they help.
 torch.set_num_threads(1)
+
+# For what hangs. It must not be met by what is slow, on a machine with ten times as much to do.
+SECONDS_BEFORE_HUNG = 3_000
+
+
+def run_alone(command, **environment):
+    """What a Python process of one thread prints; it must end well."""
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        timeout=SECONDS_BEFORE_HUNG,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,6 @@
+import copy
+import functools
+
 import numpy as np
 import pytest
 from conftest import make_clusters
@@ -19,6 +22,17 @@ from sklearn_hilander.metrics import pairwise_f_score
 
 QUICK = dict(max_iter=1, batch_size=128, random_state=0)
 LANDER = dict(architecture="gcn", max_iter=10, hidden_dim=32, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def learned(digits):
+    """By its settings, a clusterer that has learned from the digits; each caller has its own."""
+
+    @functools.cache
+    def fit_once(**settings):
+        return HiLanderClustering(**settings).fit(digits[0], digits[1])
+
+    return lambda settings: copy.deepcopy(fit_once(**settings))
 
 
 @parametrize_with_checks([HiLanderClustering()])
@@ -47,16 +61,16 @@ def test_learn_then_cluster_unseen_classes(digits):
     assert clusterer.score(X_unseen, y_unseen) == pairwise_f_score(y_unseen, labels)
 
 
-def test_loss_falls_over_epochs(digits):
-    clusterer = HiLanderClustering(**LANDER).fit(digits[0], digits[1])
+def test_loss_falls_over_epochs(learned):
+    clusterer = learned(LANDER)
     assert len(clusterer.loss_curve_) == clusterer.n_iter_ == 10
     assert clusterer.loss_curve_[-1] < clusterer.loss_curve_[0]
 
 
-def test_a_new_fit_with_labels_forgets(digits):
+def test_a_new_fit_with_labels_forgets(digits, learned):
     X_meta, y_meta, X_unseen, y_unseen = digits
     one = HiLanderClustering(**QUICK).fit(X_unseen, y_unseen).fit(X_meta, y_meta)
-    other = HiLanderClustering(**QUICK).fit(X_meta, y_meta)
+    other = learned(QUICK)
     np.testing.assert_array_equal(one.labels_, other.labels_)
     assert one.loss_curve_ == other.loss_curve_
 
@@ -94,14 +108,14 @@ def test_the_model_that_comes_with_the_package(rng):
     assert narrow.labels_.shape == (len(X),)
 
 
-def test_a_model_that_was_not_learned_here_gives_way(clusters, digits):
+def test_a_model_that_was_not_learned_here_gives_way(clusters, learned):
     X, _ = clusters
     clusterer = HiLanderClustering().fit(X)
-    other = HiLanderClustering(**QUICK).fit(digits[0], digits[1])
+    other = learned(QUICK)
     assert clusterer.set_params(pretrained=other).fit(X).lander_ is other.lander_
     # One that was learned here stays.
-    learned = other.lander_
-    assert other.set_params(pretrained="default").fit(X).lander_ is learned
+    network = other.lander_
+    assert other.set_params(pretrained="default").fit(X).lander_ is network
 
 
 def test_without_a_network_labels_choose_the_threshold(clusters):
@@ -133,9 +147,9 @@ def test_properties_of_fit_and_predict(seed, n_clusters, size):
 
 
 @pytest.mark.parametrize("setting", [QUICK, LANDER], ids=["relational", "gcn"])
-def test_row_order_does_not_matter_to_a_trained_model(digits, rng, setting):
+def test_row_order_does_not_matter_to_a_trained_model(digits, rng, setting, learned):
     X_meta, y_meta, X_unseen, _ = digits
-    clusterer = HiLanderClustering(**setting).fit(X_meta, y_meta)
+    clusterer = learned(setting)
     order = rng.permutation(len(X_meta))
     other = HiLanderClustering(**setting).fit(X_meta[order], y_meta[order])
     assert other.loss_curve_ == clusterer.loss_curve_
@@ -183,9 +197,9 @@ def test_min_cluster_size(clusters):
     np.testing.assert_array_equal(clusterer.predict(outlier * [1, *[0.5] * 15]), [-1])
 
 
-def test_pretrained(digits):
-    X_meta, y_meta, X_unseen, y_unseen = digits
-    trained = HiLanderClustering(**QUICK).fit(X_meta, y_meta)
+def test_pretrained(digits, learned):
+    X_unseen, y_unseen = digits[2:]
+    trained = learned(QUICK)
     for pretrained in (trained, FrozenEstimator(trained)):
         clusterer = clone(HiLanderClustering(pretrained=pretrained))
         labels = clusterer.fit_predict(X_unseen)
@@ -203,7 +217,7 @@ def test_pretrained(digits):
     # Relations have no dimension; the paper's network is bound to the one it was trained on.
     narrow = HiLanderClustering(pretrained=trained).fit_predict(X_unseen[:, :30])
     assert_contiguous(narrow)
-    bound = HiLanderClustering(**LANDER).fit(X_meta, y_meta)
+    bound = learned(LANDER)
     with pytest.raises(ValueError, match="meta-trained on 64"):
         HiLanderClustering(pretrained=bound).fit(X_unseen[:, :10])
     with pytest.raises(ValueError, match="pretrained must be a HiLanderClustering"):
@@ -255,9 +269,9 @@ def test_memory_trains_once_a_fold(digits, tmp_path, monkeypatch):
     assert len(calls.read_text()) == 2
 
 
-def test_failed_calls_change_nothing(digits):
+def test_failed_calls_change_nothing(digits, learned):
     X, y = digits[0], digits[1]
-    clusterer = HiLanderClustering(**LANDER).fit(X, y)
+    clusterer = learned(LANDER)
     before = dict(vars(clusterer))
     bad = X.copy()
     bad[7, 3] = np.nan
@@ -276,9 +290,9 @@ def test_failed_calls_change_nothing(digits):
         assert all(vars(clusterer)[name] is value for name, value in before.items())
 
 
-def test_interrupted_fit_changes_nothing(digits, monkeypatch):
+def test_interrupted_fit_changes_nothing(digits, monkeypatch, learned):
     X, y = digits[0], digits[1]
-    clusterer = HiLanderClustering(**QUICK).fit(X, y)
+    clusterer = learned(QUICK)
     before = dict(vars(clusterer))
 
     def interrupt(*args, **kwargs):
@@ -380,9 +394,9 @@ def test_labels_minus_one_stand_alone(rng):
 
 @pytest.mark.parametrize("setting", [QUICK, LANDER], ids=["relational", "gcn"])
 @pytest.mark.parametrize("step", [1, 4])
-def test_interrupted_training_leaves_what_was_usable(digits, monkeypatch, setting, step):
+def test_interrupted_training_leaves_what_was_usable(digits, monkeypatch, setting, step, learned):
     X, y = digits[0], digits[1]
-    clusterer = HiLanderClustering(**setting).fit(X, y)
+    clusterer = learned(setting)
     before, expected = dict(vars(clusterer)), clusterer.predict(digits[2])
     steps = []
 

@@ -1,11 +1,10 @@
 """What clearly needs more memory than there is is refused, with the way out."""
 
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from conftest import run_alone
 
 from sklearn_hilander import HiLanderClustering, _memory
 from sklearn_hilander._memory import available_memory, clustering_need, training_need
@@ -191,13 +190,7 @@ print("alive")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_under_a_limit_on_address_space():
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", LIMITED]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    message, end = done.stdout.splitlines()
+    message, end = run_alone([sys.executable, "-c", LIMITED]).splitlines()
     assert message.startswith("Clustering 60,000 rows of 16 features with n_neighbors=40 needs")
     assert "partial_fit" in message
     assert end == "alive"

@@ -2,13 +2,15 @@
 
     python3 tools/versions.py                            # the whole table, each in its environment
     python3 tools/versions.py --only minimum python-3.13
+    python3 tools/versions.py --jobs 2                   # two suites side by side
     python3 tools/versions.py -- -x tests/test_estimator.py
 
 What stands after ``--`` goes to pytest. Each environment is made by tools/run.py beside ``.venv``,
-as ``.venv-NAME``, and stays for the next time; --delete deletes it after its run. A row whose
-Python is not on this machine is named and left out. The exit status is 1 if a suite failed, 2 if
-none could be run. The rows for other Pythons use the newest releases that there are for them, but
-for torch, which has the version of constraints.txt everywhere: "newest" alone holds nothing back.
+as ``.venv-NAME``, and stays for the next time; --delete deletes it after its run. Environments are
+made one after the other, then suites run, --jobs at a time. A row whose Python is not on this
+machine is named and left out. The exit status is 1 if a suite failed, 2 if none could be run. The
+rows for other Pythons use the newest releases that there are for them, but for torch, which has
+the version of constraints.txt everywhere: "newest" alone holds nothing back.
 
 On Linux the torch that pip finds for a Python may be the one with CUDA, of several gigabytes.
 """
@@ -22,12 +24,14 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 SKLEARNS = ("1.6", "1.7", "1.8", "1.9")
+NO_PYTHON = "no such Python here"
 
 
 @dataclass(frozen=True)
@@ -66,28 +70,60 @@ def find_python(version: str) -> str | None:
     return None
 
 
-def run_row(row: Row, pytest: list[str], *, delete: bool) -> str:
-    """What became of one row, in words: what pytest says last, or why it was not run."""
+def call(row: Row, arguments: list[str]) -> tuple[bool, str]:
+    """Run ``tools/run.py test`` for a row: whether it ended well, and what pytest says last.
+
+    Every line is shown with the row's name before it.
+    """
     python = sys.executable if row.python is None else find_python(row.python)
     if python is None:
-        return "not run: no such Python here"
-    base = ROOT / (".venv" if row.python is None else f".venv-{row.name}")
-    folder = base.with_name(f".venv-{row.name}")
-    command = [python, "tools/run.py", "test", *row.options, *pytest]
-    print(f"==== {row.name}: {' '.join(command)}", flush=True)
+        return False, NO_PYTHON
+    command = [python, "tools/run.py", "test", *row.options, *arguments]
+    print(f"{row.name}: {' '.join(command)}", flush=True)
+    base = folder(row) if row.python else ROOT / ".venv"
     environment = {**os.environ, "HILANDER_VENV": str(base)}
-    said = ""
+    said = "see above"
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            print(line, end="", flush=True)
+            print(f"{row.name}: {line}", end="", flush=True)
             if re.search(r"\d (passed|failed|error)", line):
                 said = line.strip("= \n")
-    if delete:
-        shutil.rmtree(folder, ignore_errors=True)
-    return said if process.returncode == 0 else f"FAILED: {said or 'see above'}"
+    return process.returncode == 0, said
+
+
+def folder(row: Row) -> Path:
+    """Where the environment of a row lies."""
+    return ROOT / f".venv-{row.name}"
+
+
+def run_rows(rows: list[Row], pytest: list[str], *, jobs: int, delete: bool) -> dict[str, str]:
+    """What became of each row, in words."""
+    ends = {}
+    for row in rows:
+        # pip builds the package where its sources are: two at a time would be in each other's way.
+        made, said = call(row, ["--version"])
+        if not made:
+            ends[row.name] = f"not run: {said}" if said == NO_PYTHON else "FAILED: no environment"
+
+    def run(row: Row) -> str:
+        started = time.monotonic()
+        passed, said = call(row, pytest)
+        if delete:
+            shutil.rmtree(folder(row), ignore_errors=True)
+        return f"{'' if passed else 'FAILED: '}{said} [{time.monotonic() - started:.0f} s]"
+
+    made = [row for row in rows if row.name not in ends]
+    with ThreadPoolExecutor(jobs) as pool:
+        ends |= dict(zip([row.name for row in made], pool.map(run, made), strict=True))
+    return ends
 
 
 def main() -> int:
@@ -100,14 +136,11 @@ def main() -> int:
     names = [row.name for row in ROWS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--delete", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N")
     options = parser.parse_args(arguments[:at])
-    ends = {}
-    for row in ROWS:
-        if row.name in options.only:
-            started = time.monotonic()
-            end = run_row(row, arguments[at + 1 :], delete=options.delete)
-            ends[row.name] = f"{end} ({time.monotonic() - started:.0f} s with its environment)"
-    print("\n".join(f"{name:<14} {end}" for name, end in ends.items()))
+    rows = [row for row in ROWS if row.name in options.only]
+    ends = run_rows(rows, arguments[at + 1 :], jobs=options.jobs, delete=options.delete)
+    print("\n".join(f"{row.name:<14} {ends[row.name]}" for row in rows))
     if all(end.startswith("not run") for end in ends.values()):
         return 2
     return int(any(end.startswith("FAILED") for end in ends.values()))
