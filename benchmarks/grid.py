@@ -77,9 +77,7 @@ def main() -> None:
         out.write_text(json.dumps({**describe_machine(), "cells": cells}, indent=2) + "\n")
     if not cells:
         return
-    table = np.array(
-        [[cell["found"][name]["pairwise_f"] for name in methods] for cell in cells]
-    )
+    table = np.array([[cell["found"][name]["pairwise_f"] for name in methods] for cell in cells])
     best = table[:, len(OURS) :].max(axis=1)
     print("\nmean, worst case:")
     for name, of_method in zip(methods, table.T, strict=True):

@@ -38,8 +38,7 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
     scales = sorted({max(1, round(share * n_neighbors)) for share in _SHARES})
     cosine = pair_dot(graph.features, graph.i, graph.j).clip(0, 1)
     clusters = [
-        flow_clusters(graph.i, graph.j, graph.times_near(q) * cosine, graph.n_nodes)
-        for q in scales
+        flow_clusters(graph.i, graph.j, graph.times_near(q) * cosine, graph.n_nodes) for q in scales
     ]
     return clusters[most_stable(clusters)]
 
