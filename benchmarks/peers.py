@@ -59,6 +59,8 @@ def figures(y: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     single = labels.copy()
     single[alone] = labels.max() + 1 + np.arange(len(alone))
     precision, recall, pairwise = pairwise_precision_recall_fscore(y, labels)
+    classes = np.unique(y, return_inverse=True)[1]
+    largest = classes[single == np.bincount(single).argmax()]
     return {
         "pairwise_f": pairwise,
         "pairwise_precision": precision,
@@ -67,7 +69,9 @@ def figures(y: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "nmi": normalized_mutual_info_score(y, single),
         "n_clusters": len(np.unique(labels[labels >= 0])),
         "n_noise": len(alone),
-        "n_classes": len(np.unique(y)),
+        "n_classes": int(classes.max()) + 1,
+        "largest_cluster": len(largest),
+        "largest_cluster_purity": float(np.bincount(largest).max() / len(largest)),
     }
 
 

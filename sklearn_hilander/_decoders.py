@@ -1,4 +1,4 @@
-"""Linkage probabilities to one partition: by the judge, average linkage, both, or a flow.
+"""Linkage probabilities to one partition: by the judge, average linkage or a flow.
 
 Which of them serves is chosen on classes held out of meta-training. The rounds of the judge then
 go on within the partition, so that there is a hierarchy whichever made it.
@@ -16,10 +16,11 @@ from sklearn_hilander._flow import flow_clusters, move_nodes
 from sklearn_hilander._judge import ClusterPairs, Judge, run_rounds
 from sklearn_hilander._linkage_model import Links
 from sklearn_hilander._pairs import pair_dot
+from sklearn_hilander._stable_flow import stable_flow
 
 # What meta-training chooses from, and all there are.
 CANDIDATES = ("judge", "average", "flow")
-DECODERS = (*CANDIDATES, "mixed")
+DECODERS = (*CANDIDATES, "stable")
 # Of a flow: share of the neighbours that it takes.
 _SHARE = 0.25
 
@@ -30,10 +31,11 @@ class Decoder:
 
     Attributes
     ----------
-    kind : {"judge", "average", "flow", "mixed"}
+    kind : {"judge", "average", "flow", "stable"}
         Rounds of the judge or of average linkage, with moves of single samples afterwards; the
         clusters of a flow along the linkage probabilities; or, for data unlike what was learned
-        from, rounds of the mean of judge and average linkage, cut where a flow along all pairs is.
+        from, rounds of average linkage, cut where a flow along the embeddings is, at the scale
+        where it is most stable.
     threshold : float
         Where the rounds end; not used by "flow".
     """
@@ -78,22 +80,17 @@ def partitions(
     if kind == "flow":
         yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), n_samples)
         return
-
-    def mean(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
-        return 0.5 * judge(clusters, relations) + 0.5 * similarity_judge(clusters, relations)
-
-    judges = {"judge": judge, "average": similarity_judge, "mixed": mean}
-    cut = None
-    if kind == "mixed":
-        weights = links.graph.times_near(links.graph.indices.shape[1]) * links.probability
-        cut = flow_clusters(links.graph.i, links.graph.j, weights, n_samples)
-    rounds = run_rounds(start, judges[kind], lowest=lowest, constraints=constraints)
+    cut = stable_flow(links.given) if kind == "stable" else None
+    chosen = judge if kind == "judge" else similarity_judge
+    rounds = run_rounds(start, chosen, lowest=lowest, constraints=constraints)
     for threshold, clusters in rounds:
         if every or threshold == lowest:
             labels = clusters.labels
-            if cut is not None:
+            if cut is None:
+                labels = move_samples(links, labels, constraints)
+            else:
                 labels = np.unique(labels * n_samples + cut, return_inverse=True)[1]
-            yield threshold, move_samples(links, labels, constraints)
+            yield threshold, labels
 
 
 def walk(links: Links) -> np.ndarray:

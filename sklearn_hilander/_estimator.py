@@ -139,11 +139,12 @@ class HiLanderClustering(
         The threshold that was used.
     lander_ : Lander, RelationalModel or None
         The meta-trained model; None if there was no training.
-    selected_ : {"judge", "average", "flow", "mixed"} or None
+    selected_ : {"judge", "average", "flow", "stable"} or None
         What puts rows into clusters: of the network that judges pairs of clusters, average linkage,
         and the map equation of a walk along the linkage probabilities, the one that did best on
-        classes held out of meta-training; for the model that comes with the package the mean of the
-        first two, cut where the third is. None for the paper's networks and without a model.
+        classes held out of meta-training; for the model that comes with the package average
+        linkage, cut where a walk along the embeddings has its most stable clusters. None for the
+        paper's networks and without a model.
     loss_curve_ : list of float
         Mean loss of each epoch or pass; empty if there was no training.
     n_iter_ : int

@@ -57,12 +57,15 @@ class Links:
     ----------
     graph : PairGraph
         Of the whitened embeddings.
+    given : PairGraph
+        Of the embeddings as given.
     probability : ndarray of shape (n_pairs,), float32
     views : tuple of ndarray of shape (n_nodes, n_features), float32
         Unit rows: embeddings smoothed along the probabilities, whitened ones, centred ones.
     """
 
     graph: PairGraph
+    given: PairGraph
     probability: np.ndarray
     views: tuple[np.ndarray, ...]
 
@@ -129,7 +132,7 @@ def run_stages(
     links = []
     for graph, new, p in zip(graphs, whitened, probabilities, strict=True):
         centred = graph.features - graph.features.mean(axis=0)
-        links.append(Links(new, p, (smooth_by_links(new, p), new.features, centred)))
+        links.append(Links(new, graph, p, (smooth_by_links(new, p), new.features, centred)))
     return links
 
 

@@ -48,7 +48,8 @@ ROOMS = {
         "_whitening",
     },
     "_judge": {"_constraints", "_linkage_model", "_pairs"},
-    "_decoders": {"_constraints", "_flow", "_judge", "_linkage_model", "_pairs"},
+    "_decoders": {"_constraints", "_flow", "_judge", "_linkage_model", "_pairs", "_stable_flow"},
+    "_stable_flow": {"_flow", "_pair_graph", "_pairs", "metrics"},
     "_relational": {
         "_decoders", "_judge", "_linkage_model", "_neighbors", "_pair_graph", "_pairs",
         "_perceptron", "_two_hops",

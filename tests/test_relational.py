@@ -90,7 +90,7 @@ class StandIn:
         return np.zeros(len(start.labels), dtype=np.int64)
 
     def linkage(self, graph, build_graph):
-        return Links(graph, self.p, (graph.features,))
+        return Links(graph, graph, self.p, (graph.features,))
 
     def judge(self, clusters, relations):
         self.seen.append(clusters)

@@ -1,0 +1,64 @@
+"""Clusters of a flow at the scale where they change least."""
+
+import numpy as np
+import pytest
+from conftest import make_clusters
+from numpy.testing import assert_array_equal
+
+from sklearn_hilander._pairs import unit_rows
+from sklearn_hilander._relational import graph_builder
+from sklearn_hilander._stable_flow import most_stable, stable_flow
+from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
+
+
+def graph_of(X, n_neighbors=40):
+    return graph_builder(n_neighbors, algorithm="brute")(unit_rows(X.astype(np.float32)))
+
+
+@pytest.mark.parametrize("size", [6, 20, 80])
+def test_classes_of_any_size_are_found_with_one_number_of_neighbors(rng, size):
+    X, y = make_clusters(rng, n_clusters=480 // size, size=size, n_features=64, spread=0.06)
+    assert pairwise_f_score(y, stable_flow(graph_of(X))) > 0.95
+
+
+def test_classes_and_not_the_groups_that_they_stand_in(rng):
+    """Groups agree over scales too, but less well than the classes of which they are made."""
+    groups = rng.normal(size=(6, 64))
+    centers = np.repeat(groups, 8, axis=0) + 0.8 * rng.normal(size=(48, 64))
+    y = np.repeat(np.arange(48), 12)
+    X = centers[y] + 0.25 * rng.normal(size=(len(y), 64))
+    found = stable_flow(graph_of(X))
+    assert pairwise_f_score(y, found) > 0.9
+    assert pairwise_f_score(y // 8, found) < 0.3
+
+
+def test_order_of_the_rows_does_not_matter(rng):
+    X, _ = make_clusters(rng, n_clusters=20, size=9, spread=0.3)
+    order = rng.permutation(len(X))
+    found, of_permuted = stable_flow(graph_of(X)), stable_flow(graph_of(X[order]))
+    assert pairwise_f_score(found[order], of_permuted) == 1
+
+
+@pytest.mark.parametrize("n_neighbors", [1, 2, 3, 5])
+def test_few_neighbors(rng, n_neighbors):
+    X, _ = make_clusters(rng)
+    found = stable_flow(graph_of(X, n_neighbors))
+    assert len(found) == len(X)
+    assert_array_equal(np.unique(found), np.arange(found.max() + 1))
+
+
+def test_most_stable_is_between_those_that_agree_best(rng):
+    noise = [rng.integers(0, 5, 60) for _ in range(6)]
+    same = np.repeat(np.arange(6), 10)
+    nearly = same.copy()
+    nearly[0] = 1
+    assert most_stable([*noise[:3], nearly, same, nearly, *noise[3:]]) == 4
+    # Of several as good, the coarsest; never the ends, which have one neighbour alone.
+    assert most_stable([same] * 5) == 3
+    assert most_stable([same, same, noise[0], nearly, noise[1]]) == 1
+    assert bcubed_f_score(same, nearly) < 1
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_most_stable_of_few_is_the_finest(n):
+    assert most_stable([np.arange(3)] * n) == 0
