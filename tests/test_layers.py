@@ -136,7 +136,7 @@ ROOMS = {
     },
     "__main__": {"_cli"},
     "datasets": set(),
-    "encoding": {"_callbacks", "_device", "_state"},
+    "encoding": {"_callbacks", "_device", "_documentation", "_state"},
     "__init__": {
         "_architectures", "_corrections", "_estimator", "_merge_tree", "_persistence", "_version",
     },

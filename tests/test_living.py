@@ -2,7 +2,6 @@
 
 import pickle
 from collections import Counter
-from email.message import Message
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_hilander import Constraints, HiLanderClustering, _documentation
+from sklearn_hilander import Constraints, HiLanderClustering
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import match_labels, pairwise_f_score
 
@@ -531,24 +530,6 @@ def test_html_says_what_it_is(fitted):
         assert "HiLanderClustering" in html
         # Parameters at their defaults are shown from 1.7 on.
         assert "n_neighbors" in html or (sklearn_version < (1, 7) and clusterer is fitted)
-
-
-@pytest.mark.parametrize(
-    ("urls", "link"),
-    [
-        (["Paper, https://p.example", "Documentation, https://d.example/stable/"],
-         "https://d.example/stable/generated/sklearn_hilander.HiLanderClustering.html"),
-        (["Paper, https://p.example"], ""),
-    ],
-)  # fmt: skip
-def test_html_links_to_the_documentation_where_there_is_one(monkeypatch, urls, link):
-    message = Message()
-    for url in urls:
-        message["Project-URL"] = url
-    monkeypatch.setattr(_documentation.metadata, "metadata", lambda name: message)
-    assert HiLanderClustering()._get_doc_link() == link
-    assert link in HiLanderClustering()._repr_html_()
-    assert ("d.example" in HiLanderClustering()._repr_html_()) == bool(link)
 
 
 @given(
