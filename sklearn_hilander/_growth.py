@@ -28,6 +28,8 @@ from sklearn_hilander._types import (
 
 # (level, nodes before, nodes after)
 OnLevel = Callable[[int, int, int], None]
+# What is being done from now on, in words.
+OnStage = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def grow_by_scorer(
     mean_features: np.ndarray | None = None,
     constraints: NodeConstraints | None = None,
     on_level: OnLevel | None = None,
+    on_stage: OnStage | None = None,
 ) -> tuple[Growth, NeighborGraph | None]:
     """Run the level loop on embeddings.
 
@@ -72,7 +75,7 @@ def grow_by_scorer(
     weights, mean_features
         As in `iterate_levels`.
     constraints : NodeConstraints, optional
-    on_level : callable, optional
+    on_level, on_stage : callable, optional
 
     Returns
     -------
@@ -80,6 +83,8 @@ def grow_by_scorer(
     graph : NeighborGraph or None
         Of level 0; None if there is one node only.
     """
+    if on_stage is not None:
+        on_stage("the level loop")
     threshold = settings.linkage_threshold
     scored: list[EdgeScores] = []
     labels = np.arange(len(features))
@@ -137,6 +142,7 @@ def grow_by_relations(
     weights: np.ndarray | None = None,
     constraints: NodeConstraints | None = None,
     on_level: OnLevel | None = None,
+    on_stage: OnStage | None = None,
 ) -> tuple[Growth, NeighborGraph | None]:
     """Run the rounds of the judge on embeddings; each threshold is a level.
 
@@ -147,7 +153,7 @@ def grow_by_relations(
     settings : ClusterSettings
     weights : ndarray of shape (n_nodes,), optional
     constraints : NodeConstraints, optional
-    on_level : callable, optional
+    on_level, on_stage : callable, optional
 
     Returns
     -------
@@ -166,13 +172,9 @@ def grow_by_relations(
         settings.linkage_threshold,
         settings.max_levels,
         constraints,
+        on_level,
+        on_stage,
     )
-    before = len(features)
-    for depth, labels in enumerate(judged.levels):
-        after = int(labels.max()) + 1
-        if on_level is not None:
-            on_level(depth, before, after)
-        before = after
     prominence = rank_of(judged.density)
     growth = Growth(
         labels=judged.levels,

@@ -43,6 +43,7 @@ class NewRowsMixin:
         _keep: Any
         fit: Any
         _report_level: Any
+        _report_stage: Any
 
         def _threads(self) -> AbstractContextManager[int]: ...
 
@@ -232,8 +233,14 @@ class NewRowsMixin:
 
     def _recluster(self, rows: KeptRows, settings: ClusterSettings, task: FitTask) -> None:
         with task.subtask("cluster", n_subtasks=None) as clustering:
-            on_level = partial(self._report_level, clustering)
-            known = recluster(self._known, rows, self._model, settings, on_level)
+            known = recluster(
+                self._known,
+                rows,
+                self._model,
+                settings,
+                partial(self._report_level, clustering),
+                self._report_stage,
+            )
         self._keep(known)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sklearn_hilander._clustering import Grower, KnownClusters, cluster_embeddings
 from sklearn_hilander._embeddings import in_canonical_order
-from sklearn_hilander._growth import ClusterSettings, OnLevel
+from sklearn_hilander._growth import ClusterSettings, OnLevel, OnStage
 from sklearn_hilander._kept_rows import KeptRows
 from sklearn_hilander.metrics import match_labels
 
@@ -19,6 +19,7 @@ def recluster(
     model: Grower,
     settings: ClusterSettings,
     on_level: OnLevel | None = None,
+    on_stage: OnStage | None = None,
 ) -> KnownClusters:
     """Cluster all rows together, those that came later included.
 
@@ -31,7 +32,7 @@ def recluster(
     rows : KeptRows
     model : Model
     settings : ClusterSettings
-    on_level : callable, optional
+    on_level, on_stage : callable, optional
 
     Returns
     -------
@@ -55,6 +56,7 @@ def recluster(
             min_cluster_size=known.min_cluster_size,
         ),
         on_level=on_level,
+        on_stage=on_stage,
         constraints=constraints,
         group_names=None if rows.groups is None else rows.groups.names,
     )
