@@ -2,10 +2,11 @@
 
 import pickle
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
-import sklearn
+import sklearn.cluster
 from conftest import make_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -593,3 +594,15 @@ def test_very_few_rows(trained, unseen, n_rows, distinct):
     assert clusterer.hierarchy_.to_linkage(clusters=True).shape == (0, 4)
     clusterer.partial_fit(unseen[0][:20])
     assert len(clusterer.labels_) == n_rows + 20
+
+
+@pytest.mark.parametrize("name", ["DBSCAN", "HDBSCAN"])
+def test_the_guide_maps_every_parameter_and_attribute(name, unseen):
+    there = getattr(sklearn.cluster, name)()
+    if "copy" in there.get_params():
+        there.set_params(copy=True)  # which some releases warn about
+    page = Path(__file__).parent.parent / "docs" / "coming_from.rst"
+    text = page.read_text(encoding="utf-8")
+    attributes = {a for a in vars(there.fit(unseen[0])) if a.endswith("_") and a[0] != "_"}
+    for one in {*there.get_params(), *attributes}:
+        assert f"`{one}`" in text, one
