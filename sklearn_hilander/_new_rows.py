@@ -214,7 +214,8 @@ class NewRowsMixin:
 
         Notes
         -----
-        Rows are kept as embeddings: for "euclidean" their scale stays that of ``fit``, and for the
+        Rows are kept as embeddings: for "euclidean" their scale is that of the first ``fit`` times
+        a power of two, within a factor of 1.42 of what a fit on all rows would take, and for the
         "paper-" architectures their lengths are taken to be 1.
         """
         check_is_fitted(self, "labels_")

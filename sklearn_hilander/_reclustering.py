@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from sklearn_hilander._clustering import Grower, KnownClusters, cluster_embeddings
-from sklearn_hilander._embeddings import in_canonical_order
+from sklearn_hilander._embeddings import in_canonical_order, rescaled
 from sklearn_hilander._growth import ClusterSettings, OnLevel, OnStage
 from sklearn_hilander._kept_rows import KeptRows
 from sklearn_hilander.metrics import match_labels
@@ -23,7 +23,8 @@ def recluster(
 ) -> KnownClusters:
     """Cluster all rows together, those that came later included.
 
-    Scale, threshold, minimum size and constraints stay what they were.
+    Threshold, minimum size and constraints stay what they were; so does the scale of "euclidean",
+    but for powers of two.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ def recluster(
     KnownClusters
         Labelled from 0, so that as many samples as possible keep their label.
     """
-    embeddings = in_canonical_order(rows.embeddings)
+    embeddings, scaler = rescaled(rows.embeddings, known.scaler, settings.n_neighbors)
+    embeddings = in_canonical_order(embeddings)
     nodes = np.arange(len(rows.nodes)) if settings.faithful else embeddings.inverse
     constraints = rows.constraints
     if constraints is not None:
@@ -47,7 +49,7 @@ def recluster(
         constraints = constraints.renumbered(nodes[first])
     fresh = cluster_embeddings(
         embeddings,
-        known.scaler,
+        scaler,
         nodes,
         model,
         replace(

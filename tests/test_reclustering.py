@@ -299,13 +299,29 @@ def test_threshold_and_minimum_size_stay(unseen):
     assert clusterer.linkage_threshold == "auto"
 
 
-def test_euclidean_rows_keep_their_scale(rng):
+def test_euclidean_rows_keep_a_scale_that_suits_them(rng):
     X = 100 + rng.normal(size=(120, 5))
-    stream = feed(HiLanderClustering(metric="euclidean"), X)
+    stream = HiLanderClustering(metric="euclidean").fit(X[:90])
     scaler = stream._known.scaler
-    stream.recluster()
+    stream.partial_fit(X[90:])
     assert stream._known.scaler is scaler
     np.testing.assert_array_equal(stream.predict(X), stream.labels_)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1, 1e9])
+@pytest.mark.parametrize("n_first", [1, 2, 20])
+def test_a_euclidean_stream_may_begin_with_a_few_rows(unseen, n_first, factor):
+    X, y = unseen
+    X = factor * (50 * X.astype(np.float64) + 300)
+    whole = HiLanderClustering(metric="euclidean", pretrained=None).fit(X)
+    stream = clone(whole).partial_fit(X[:n_first]).partial_fit(X[n_first:])
+    assert 1 / 1.42 < stream._known.scaler.scale / whole._known.scaler.scale < 1.42
+    # Copies are found, whatever the scale that they came in.
+    np.testing.assert_array_equal(stream.predict(X[::-1]), stream.labels_[::-1])
+    assert abs(pairwise_f_score(y, stream.labels_) - pairwise_f_score(y, whole.labels_)) < 0.1
+    for cluster in range(3):
+        expected = X[stream.labels_ == cluster].mean(axis=0)
+        np.testing.assert_allclose(stream.cluster_centers_[cluster], expected, rtol=1e-5)
 
 
 @given(seed=st.integers(0, 10**6), n_old=st.integers(1, 6), n_new=st.integers(0, 5))
