@@ -26,6 +26,8 @@ from sklearn_hilander._types import (
     concatenate_merges,
 )
 
+# Share of the largest coordinate that a center must be off by to be moved.
+_OFF_CENTER = 1e-4
 # (level, nodes before, nodes after)
 OnLevel = Callable[[int, int, int], None]
 # What is being done from now on, in words.
@@ -215,6 +217,10 @@ def on_sphere(features: np.ndarray, metric: str) -> np.ndarray:
     """
     if metric == "cosine":
         return _within_span(features)
+    # A fit centres its rows. Those of a stream have the center of its first rows.
+    center = features.min(axis=0) / 2 + features.max(axis=0) / 2
+    if np.abs(center).max() > _OFF_CENTER * np.abs(features).max():
+        features = features - center
     squares = (features.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
     height = np.sqrt(squares.mean()) or 1.0
     lifted = np.hstack([features, np.full((len(features), 1), height)])

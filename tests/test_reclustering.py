@@ -324,6 +324,14 @@ def test_a_euclidean_stream_may_begin_with_a_few_rows(unseen, n_first, factor):
         np.testing.assert_allclose(stream.cluster_centers_[cluster], expected, rtol=1e-5)
 
 
+def test_a_relational_model_does_not_see_where_a_euclidean_stream_began(unseen):
+    X = 50 * unseen[0].astype(np.float64) + 300
+    whole = HiLanderClustering(metric="euclidean").fit(X)
+    stream = clone(whole).partial_fit(X[:1]).partial_fit(X[1:])
+    assert stream._known.scaler.center.tolist() != whole._known.scaler.center.tolist()
+    assert_same_clusters(stream.labels_, whole.labels_)
+
+
 @given(seed=st.integers(0, 10**6), n_old=st.integers(1, 6), n_new=st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_no_other_numbering_keeps_more_labels(seed, n_old, n_new):
