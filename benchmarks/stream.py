@@ -3,11 +3,12 @@
     python -m benchmarks.stream --data FOLDER --pairs banking omniglot
     python -m benchmarks.stream --data FOLDER --order file
 
-Rows come shuffled unless ``--order file`` keeps the order of the file. ``partial_fit`` is alone, or
-followed by ``recluster(min_growth=...)`` after each chunk; 1.05 clusters afresh after each of ten
-equal chunks. The pairwise F after each chunk is compared with that of a ``fit`` on all rows so far.
-Seconds of processor time are printed beside those of the exact neighbour search of the chunk's rows
-among all rows so far.
+Rows come shuffled unless ``--order file`` keeps the order of the file. ``partial_fit`` is as it is
+by default, without clustering afresh (``min_growth=None``), and with other growths; the default
+clusters afresh with each of ten equal chunks. The pairwise F after each chunk is compared with that
+of a ``fit`` on all rows so far. What is kept is the share of known rows that have the same label
+after a chunk as before it, and the same number by ``match_labels``. Seconds of processor time are
+printed beside those of the exact neighbour search of the chunk's rows among all rows so far.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.pairs import add_pair_arguments, chosen_pairs, load
 from benchmarks.peers import figures
 from sklearn_hilander import HiLanderClustering
+from sklearn_hilander.metrics import match_labels
 
 N_SEARCHED = 40  # neighbours, as many as the relational architecture takes
 N_TIMINGS = 5
@@ -38,6 +40,11 @@ def search_seconds(X: np.ndarray, rows: np.ndarray) -> float:
         np.argpartition(-(unit[rows] @ unit.T), min(N_SEARCHED, len(unit) - 1), axis=1)
         took.append(time.process_time() - start)
     return min(took)
+
+
+def share_kept(before: np.ndarray, now: np.ndarray) -> float:
+    """Share of the rows of before that have the same number now; 1 if there were none."""
+    return float((before == now[: len(before)]).mean()) if len(before) else 1.0
 
 
 def all_at_once(
@@ -65,17 +72,15 @@ def stream(
     min_growth: float | None,
     whole: list[dict],
 ) -> list[dict]:
-    """Feed the rows in chunks; what each chunk took, and what was lost."""
+    """Feed the rows in chunks; what each chunk took, what was lost, and what kept its label."""
     steps, seen = [], 0
+    before = ids = np.zeros(0, dtype=np.int64)
     for rows, at_once in zip(np.array_split(np.arange(len(X)), n_chunks), whole, strict=True):
         start = time.process_time()
-        clusterer.partial_fit(X[rows])
-        joined = time.process_time()
-        known = clusterer.labels_
-        if min_growth is not None:
-            clusterer.recluster(min_growth=min_growth)
+        clusterer.partial_fit(X[rows], min_growth=min_growth)
         seconds = time.process_time() - start
         seen += len(rows)
+        labels, lasting = clusterer.labels_, match_labels(ids, clusterer.labels_)
         found = figures(y[:seen], clusterer.labels_)["pairwise_f"]
         steps.append(
             {
@@ -83,11 +88,12 @@ def stream(
                 "n_clusters": clusterer.n_clusters_,
                 "pairwise_f": found,
                 "lost": at_once["pairwise_f"] - found,
-                "changed_labels": int((known != clusterer.labels_).sum()),
+                "kept": share_kept(before, labels),
+                "kept_matched": share_kept(ids, lasting),
                 "seconds": seconds,
-                "joining_seconds": joined - start,
             }
         )
+        before, ids = labels, lasting
     return steps
 
 
@@ -151,10 +157,13 @@ def show(name: str, run: dict, args: argparse.Namespace) -> None:
     print(f"      from the second chunk to the last {growth(search)}")
     for found in run["streams"]:
         steps, min_growth = found["chunks"], found["min_growth"]
-        then = "alone" if min_growth is None else f"and recluster(min_growth={min_growth:g})"
-        line(f"partial_fit {then}", found)
+        line(f"partial_fit(min_growth={min_growth})", found)
         lost = each(steps, "lost", 3)
         print(f"      at the end {lost[-1]:.3f}, at most {max(lost):.3f}")
+        for what in ("kept", "kept_matched"):
+            kept = each(steps, what, 3)[1:]
+            if kept:
+                print(f"      mean {np.mean(kept):.3f}, at least {min(kept):.3f}")
         took = each(steps, "seconds", 2)
         print(f"      {sum(took):.1f} s; from the second chunk to the last {growth(took)}")
 

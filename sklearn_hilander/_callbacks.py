@@ -105,18 +105,25 @@ class FitTask:
 
 @contextmanager
 def fit_task(
-    estimator: Any, *, n_subtasks: int | None = 0, X: Any = None, y: Any = None
+    estimator: Any,
+    *,
+    name: str = "fit",
+    n_subtasks: int | None = 0,
+    X: Any = None,
+    y: Any = None,
 ) -> Iterator[FitTask]:
     """Run the body of a ``with`` statement as the root task of a fit.
 
-    To be entered once in a fit method, itself decorated by ``with_callbacks``, of an
-    estimator that inherits ``CallbackSupportMixin``. The estimator must be fitted when the
-    body ends.
+    To be entered once in a fit method, or another that fits, itself decorated by
+    ``with_callbacks``, of an estimator that inherits ``CallbackSupportMixin``. The estimator must
+    be fitted when the body ends.
 
     Parameters
     ----------
     estimator : estimator
         The estimator that is being fitted.
+    name : str, default="fit"
+        Name of the task: that of the method.
     n_subtasks : int or None, default=0
         The most subtasks that the fit has. None: not known beforehand.
     X, y : array-like or None, default=None
@@ -127,7 +134,7 @@ def fit_task(
     task : FitTask
     """
     start = getattr(estimator, "_init_callback_context", None)
-    context = None if start is None else start(max_subtasks=n_subtasks)
+    context = None if start is None else start(task_name=name, max_subtasks=n_subtasks)
     task = FitTask(estimator, context)
     with task._reported(X=X, y=y, fitted=dict):
         yield task

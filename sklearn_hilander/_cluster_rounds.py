@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -136,6 +137,8 @@ def cluster_by_relations(
     linkage_threshold: float,
     max_levels: int | None = None,
     constraints: NodeConstraints | None = None,
+    on_level: Callable[[int, int, int], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
 ) -> JudgedClusters:
     """Cluster embeddings.
 
@@ -150,16 +153,33 @@ def cluster_by_relations(
     linkage_threshold : float
     max_levels : int, optional
     constraints : NodeConstraints, optional
+    on_level : callable, optional
+        Called after each level, with its number and the numbers of clusters before and after it.
+    on_stage : callable, optional
+        Called with what is done from then on.
 
     Returns
     -------
     JudgedClusters
     """
     n_samples = len(features)
+
+    def begin(what: str) -> None:
+        if on_stage is not None:
+            on_stage(what)
+
+    def build_again(*whitened: Any) -> PairGraph:
+        begin("the search for neighbours after whitening")
+        again = build_graph(*whitened)
+        begin(f"linkage of {len(again.i):,} pairs after whitening")
+        return again
+
+    begin("the search for neighbours")
     graph = build_graph(features) if n_samples > 1 else None
     if graph is None or len(graph.i) == 0:
         return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
-    links = model.linkage(graph, build_graph)
+    begin(f"linkage of {len(graph.i):,} pairs")
+    links = model.linkage(graph, build_again)
     i, j = links.graph.i, links.graph.j
     clusters = single_samples(links, weights)
     log = log_of(clusters)
@@ -172,10 +192,15 @@ def cluster_by_relations(
         a, b = constraints.must.T
         clusters, new_of = merge(clusters, a, b)
         record(a, b, np.ones(len(a)), 1.0, new_of)
+    begin("clusters of the linkage")
     partition = model.decoder(links, clusters, model.judge, constraints)
+    begin("levels of the clusters")
     rounds = _rounds_through(partition, clusters, model, linkage_threshold, record, constraints)
     levels, thresholds = [], []
     for threshold, clusters in islice(rounds, max_levels):
+        if on_level is not None:
+            before = int(levels[-1].max()) + 1 if levels else n_samples
+            on_level(len(levels), before, clusters.n_clusters)
         levels.append(clusters.labels)
         thresholds.append(threshold)
     return JudgedClusters(

@@ -16,7 +16,7 @@ from sklearn_hilander._embeddings import (
     canonical_embeddings,
     fit_row_scaler,
 )
-from sklearn_hilander._growth import ClusterSettings, OnLevel
+from sklearn_hilander._growth import ClusterSettings, OnLevel, OnStage
 from sklearn_hilander._merge_tree import components, first_come
 from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._row_constraints import RowConstraints
@@ -136,6 +136,7 @@ def cluster_rows(
     settings: ClusterSettings,
     on_level: OnLevel | None = None,
     constraints: RowConstraints | None = None,
+    on_stage: OnStage | None = None,
 ) -> KnownClusters:
     """Cluster rows.
 
@@ -146,6 +147,7 @@ def cluster_rows(
     settings : ClusterSettings
     on_level : callable, optional
     constraints : RowConstraints, optional
+    on_stage : callable, optional
 
     Returns
     -------
@@ -162,6 +164,7 @@ def cluster_rows(
         settings,
         mean_features=X.astype(np.float32) if settings.faithful else None,
         on_level=on_level,
+        on_stage=on_stage,
         constraints=None if constraints is None else constraints.on_nodes(nodes),
         group_names=None if constraints is None else constraints.group_names,
     )
@@ -176,6 +179,7 @@ def cluster_embeddings(
     *,
     mean_features: np.ndarray | None = None,
     on_level: OnLevel | None = None,
+    on_stage: OnStage | None = None,
     constraints: NodeConstraints | None = None,
     group_names: np.ndarray | None = None,
 ) -> KnownClusters:
@@ -193,7 +197,7 @@ def cluster_embeddings(
     settings : ClusterSettings
     mean_features : ndarray of shape (n_samples, n_features), float32, optional
         As in `grow_by_scorer`, where each sample is a node.
-    on_level : callable, optional
+    on_level, on_stage : callable, optional
     constraints : NodeConstraints, optional
         On the nodes.
     group_names : ndarray of shape (n_groups,), optional
@@ -209,6 +213,7 @@ def cluster_embeddings(
             settings,
             mean_features=mean_features,
             on_level=on_level,
+            on_stage=on_stage,
             constraints=constraints,
         )
         graph = None
@@ -218,6 +223,7 @@ def cluster_embeddings(
             settings,
             weights=embeddings.counts,
             on_level=on_level,
+            on_stage=on_stage,
             constraints=constraints,
         )
     if graph is None:

@@ -88,7 +88,8 @@ def _fixed_order(wanted: bool) -> Iterator[None]:
     # A property of the module, which torch's hints do not know.
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    # `use_deterministic_algorithms` would import torch's compiler: seconds in each process.
+    torch.set_deterministic_debug_mode("error")
     # No kernel here reads what it did not write.
     memory.fill_uninitialized_memory = False
     try:

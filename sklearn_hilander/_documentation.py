@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 
 _DISTRIBUTION = "sklearn-hilander"
+_PAGES = Path(__file__).resolve().parent / "documentation"
 
 
 class DocumentationLinkMixin:
-    """Link to the page under the address that the distribution names as its documentation.
+    """Link to the estimator's page: the one that is online, or the one that is installed.
 
-    It stands as `Documentation` among `project_urls` in setup.cfg. Without it there is no link.
+    Online it is under the address that the distribution names as `Documentation` among
+    `project_urls` in setup.cfg. Without that, the link leads to a page among the package's own
+    files, and there is none where these are not in a folder.
     """
 
     _doc_link_module = "sklearn_hilander"
 
     @property
     def _doc_link_template(self) -> str:
-        return documentation_url().rstrip("/") + (
-            "/generated/{estimator_module}.{estimator_name}.html"
-        )
+        address = documentation_url().rstrip("/")
+        folder = f"{address}/generated" if address else _PAGES.as_uri()
+        # An address is no template: a folder may have braces in its name.
+        folder = folder.replace("{", "{{").replace("}", "}}")
+        return folder + "/{estimator_module}.{estimator_name}.html"
 
     def _get_doc_link(self) -> str:
         # Of BaseEstimator, which comes after this class in an estimator's bases.
-        return super()._get_doc_link() if documentation_url() else ""  # type: ignore[misc]
+        link = super()._get_doc_link()  # type: ignore[misc]
+        is_online = bool(documentation_url())
+        return link if is_online or (_PAGES / link.rpartition("/")[2]).is_file() else ""
 
 
 def documentation_url() -> str:

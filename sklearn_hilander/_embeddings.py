@@ -6,7 +6,9 @@ partition cannot depend on the order in which the user gives them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from sklearn_hilander._memory import IN_PARTS, check_memory, embedding_need
 
 _CHUNK_ROWS = 16_384
 _FARTHEST = float(np.finfo(np.float32).max)
+_SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 _MEDIAN_SAMPLE = 2_000
 
 
@@ -202,11 +205,47 @@ def in_canonical_order(embeddings: Embeddings) -> Embeddings:
     )
 
 
+def rescaled(
+    embeddings: Embeddings, scaler: RowScaler, n_neighbors: int
+) -> tuple[Embeddings, RowScaler]:
+    """The same rows in a scale that suits all of them, where theirs was chosen for a few.
+
+    Scales differ by a power of two, so each value has the bits that it would have, had its row been
+    scaled so from the start: copies of known rows are still found. The center stays.
+
+    Parameters
+    ----------
+    embeddings : Embeddings
+    scaler : RowScaler
+        That made them.
+    n_neighbors : int
+
+    Returns
+    -------
+    embeddings : Embeddings
+        Order of the rows as before.
+    scaler : RowScaler
+        That makes these. Both are the same objects where nothing has to change.
+    """
+    if scaler.metric != "euclidean":
+        return embeddings, scaler
+    every = embeddings.features[embeddings.inverse]
+    exponent = -round(math.log2(fit_row_scaler(every, scaler.metric, n_neighbors).scale))
+    features = np.ldexp(embeddings.features, exponent).astype(np.float32)
+    sizes = np.abs(np.stack([embeddings.features, features]))
+    smallest = sizes.min(where=sizes > 0, initial=1)
+    # Beyond these, digits would be lost.
+    if not (exponent and smallest >= _SMALLEST_NORMAL and sizes.max(initial=0) < _FARTHEST):
+        return embeddings, scaler
+    fresh = replace(embeddings, features=features, hashes=_hash_all(features, np.asarray))
+    return fresh, replace(scaler, scale=float(np.ldexp(scaler.scale, -exponent)))
+
+
 def _chunks(X: np.ndarray) -> range:
     return range(0, len(X), _CHUNK_ROWS)
 
 
-def _hash_all(X: np.ndarray, scaler: RowScaler) -> np.ndarray:
+def _hash_all(X: np.ndarray, scaler: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Multilinear hash of each embedding's bits, shape (n_samples,), uint64."""
     multipliers = np.random.default_rng(0).integers(
         1, 2**64, size=X.shape[1], dtype=np.uint64, endpoint=False

@@ -114,7 +114,7 @@ class HiLanderClustering(
         repeatable bit for bit, at the cost of some speed; over different numbers of threads,
         weights are the same bits only with ``n_jobs=1``.
     verbose : int, default=0
-        Print the loss of each step of training, and each level.
+        Print the loss of each step of training, and each stage and level of clustering.
 
     Attributes
     ----------
@@ -301,7 +301,12 @@ class HiLanderClustering(
             settings = self._cluster_settings(n_threads, model)
             with task.subtask("cluster", n_subtasks=None) as clustering:
                 known = cluster_rows(
-                    X, model, settings, partial(self._report_level, clustering), constraints
+                    X,
+                    model,
+                    settings,
+                    partial(self._report_level, clustering),
+                    constraints,
+                    self._report_stage,
                 )
             self._set_model(model)
             self._learned = y is not None or getattr(self, "_learned", False)
@@ -475,6 +480,10 @@ class HiLanderClustering(
             pass
         if self.verbose:
             print(f"[HiLanderClustering] meta-training: loss {loss:.4f}")
+
+    def _report_stage(self, what: str) -> None:
+        if self.verbose:
+            print(f"[HiLanderClustering] {what}")
 
     def _report_level(self, task: FitTask, depth: int, before: int, after: int) -> None:
         with task.subtask("level"):

@@ -26,8 +26,12 @@ from sklearn_hilander._types import (
     concatenate_merges,
 )
 
+# Share of the largest coordinate that a center must be off by to be moved.
+_OFF_CENTER = 1e-4
 # (level, nodes before, nodes after)
 OnLevel = Callable[[int, int, int], None]
+# What is being done from now on, in words.
+OnStage = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def grow_by_scorer(
     mean_features: np.ndarray | None = None,
     constraints: NodeConstraints | None = None,
     on_level: OnLevel | None = None,
+    on_stage: OnStage | None = None,
 ) -> tuple[Growth, NeighborGraph | None]:
     """Run the level loop on embeddings.
 
@@ -72,7 +77,7 @@ def grow_by_scorer(
     weights, mean_features
         As in `iterate_levels`.
     constraints : NodeConstraints, optional
-    on_level : callable, optional
+    on_level, on_stage : callable, optional
 
     Returns
     -------
@@ -80,6 +85,8 @@ def grow_by_scorer(
     graph : NeighborGraph or None
         Of level 0; None if there is one node only.
     """
+    if on_stage is not None:
+        on_stage("the level loop")
     threshold = settings.linkage_threshold
     scored: list[EdgeScores] = []
     labels = np.arange(len(features))
@@ -137,6 +144,7 @@ def grow_by_relations(
     weights: np.ndarray | None = None,
     constraints: NodeConstraints | None = None,
     on_level: OnLevel | None = None,
+    on_stage: OnStage | None = None,
 ) -> tuple[Growth, NeighborGraph | None]:
     """Run the rounds of the judge on embeddings; each threshold is a level.
 
@@ -147,7 +155,7 @@ def grow_by_relations(
     settings : ClusterSettings
     weights : ndarray of shape (n_nodes,), optional
     constraints : NodeConstraints, optional
-    on_level : callable, optional
+    on_level, on_stage : callable, optional
 
     Returns
     -------
@@ -166,13 +174,9 @@ def grow_by_relations(
         settings.linkage_threshold,
         settings.max_levels,
         constraints,
+        on_level,
+        on_stage,
     )
-    before = len(features)
-    for depth, labels in enumerate(judged.levels):
-        after = int(labels.max()) + 1
-        if on_level is not None:
-            on_level(depth, before, after)
-        before = after
     prominence = rank_of(judged.density)
     growth = Growth(
         labels=judged.levels,
@@ -213,6 +217,10 @@ def on_sphere(features: np.ndarray, metric: str) -> np.ndarray:
     """
     if metric == "cosine":
         return _within_span(features)
+    # A fit centres its rows. Those of a stream have the center of its first rows.
+    center = features.min(axis=0) / 2 + features.max(axis=0) / 2
+    if np.abs(center).max() > _OFF_CENTER * np.abs(features).max():
+        features = features - center
     squares = (features.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
     height = np.sqrt(squares.mean()) or 1.0
     lifted = np.hstack([features, np.full((len(features), 1), height)])

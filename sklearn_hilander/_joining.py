@@ -14,8 +14,12 @@ from sklearn_hilander._embeddings import Embeddings, canonical_embeddings, match
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._merge_tree import first_come
 from sklearn_hilander._opening import open_clusters
-from sklearn_hilander._row_constraints import RowConstraints
+from sklearn_hilander._row_constraints import RowConstraints, check_same_kind
 from sklearn_hilander._types import Growth, Merges, concatenate_merges
+
+
+class KnownClustersError(ValueError):
+    """Constraints on new rows that known clusters contradict, but other clusters might not."""
 
 
 @dataclass(frozen=True)
@@ -237,12 +241,12 @@ class _Units:
         unit = int(self.unit[row])
         said = f"row {self.new.first[row]} is an exact copy of one in cluster {self.number[part]}"
         if self.part_of.get(unit, part) != part:
-            raise ValueError(
+            raise KnownClustersError(
                 f"Contradicting constraints: {said}, but must_link joins it to one of another "
                 "cluster, and known clusters never merge."
             )
         if any(self.part_of.get(enemy) == part for enemy in self.enemies[unit]):
-            raise ValueError(
+            raise KnownClustersError(
                 f"Contradicting constraints: {said}, where a row is that cannot_link keeps apart "
                 "from it."
             )
@@ -250,7 +254,7 @@ class _Units:
             if self.taken.get((part, group), set()) - {copy} or (
                 self.taken_by_unit.get((part, group), unit) != unit
             ):
-                raise ValueError(
+                raise KnownClustersError(
                     f"Contradicting constraints: {said}, which has another row of its group."
                 )
         self._take(unit, part)
@@ -261,8 +265,7 @@ def _taken(known: KnownClusters, names: np.ndarray) -> dict[tuple[int, int], set
     out: dict[tuple[int, int], set[int]] = defaultdict(set)
     if known.groups is None or len(names) == 0 or len(known.groups.names) == 0:
         return out
-    if (known.groups.names.dtype.kind in "US") != (names.dtype.kind in "US"):
-        raise ValueError("groups: numbers here, strings there; use one kind of ids in all calls.")
+    check_same_kind(known.groups.names, names)
     code = {name: at for at, name in enumerate(names.tolist())}
     new_of = np.array([code.get(name, -1) for name in known.groups.names.tolist()])
     rows = known.embeddings.inverse[known.first]

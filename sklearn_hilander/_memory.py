@@ -29,7 +29,7 @@ _SEARCHED_CELLS = 32_000_000
 _HEAD_ROWS = 4_096
 
 
-IN_PARTS = "Fit some rows, then partial_fit the others in parts."
+IN_PARTS = "Fit some rows, then the others in parts by partial_fit(..., min_growth=None)."
 _WAY_OUT = {
     "relational": f"{IN_PARTS} Fewer n_neighbors need less, architecture='untrained' much less.",
     "gcn": f"{IN_PARTS} A smaller hidden_dim and fewer n_neighbors need less.",

@@ -6,14 +6,18 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
-from sklearn_hilander._callbacks import FitTask
-from sklearn_hilander._joining import Assignment, assign_rows
+from sklearn_hilander._callbacks import FitTask, fit_task, with_callbacks
+from sklearn_hilander._clustering import KnownClusters
+from sklearn_hilander._growth import ClusterSettings
+from sklearn_hilander._joining import KnownClustersError, assign_rows
+from sklearn_hilander._kept_rows import KeptRows, known_rows, with_new_rows
 from sklearn_hilander._reclustering import recluster
 from sklearn_hilander._row_constraints import RowConstraints, check_constraints
 from sklearn_hilander._state import unchanged_on_failure
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
 class NewRowsMixin:
     """New rows join known clusters or open new ones."""
 
+    # It says how to cluster, not what the rows are: nothing to be routed.
+    __metadata_request__partial_fit: ClassVar = {"min_growth": UNUSED}
+
     if TYPE_CHECKING:
         # Of the estimator.
         labels_: NDArray[np.int64]
@@ -36,6 +43,7 @@ class NewRowsMixin:
         _keep: Any
         fit: Any
         _report_level: Any
+        _report_stage: Any
 
         def _threads(self) -> AbstractContextManager[int]: ...
 
@@ -71,7 +79,15 @@ class NewRowsMixin:
             Also for constraints that known clusters contradict.
         """
         check_is_fitted(self, "labels_")
-        return self._assign(X, must_link, cannot_link, groups)[1].labels
+        X = check_rows(self, X, reset=False)
+        constraints = check_constraints(len(X), must_link, cannot_link, groups)
+        known, model = self._known, self._model
+        with self._threads() as n_threads:
+            settings = replace(
+                self._cluster_settings(n_threads, model),
+                linkage_threshold=known.linkage_threshold,
+            )
+            return assign_rows(X, known, model, settings, constraints).labels
 
     def partial_fit(
         self,
@@ -81,33 +97,55 @@ class NewRowsMixin:
         must_link: ArrayLike | None = None,
         cannot_link: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        min_growth: float | None = 1.05,
     ) -> Self:
-        """Do what ``predict`` does, and keep the rows: known rows never change their cluster.
+        """Keep rows as they come, in clusters that go on.
 
         `labels_` then covers all rows seen since ``fit``, the new ones last; so do the other
-        attributes. With `min_cluster_size` above 1, rows labelled -1 get the next free label once
-        their cluster is large enough. Before any ``fit`` this is ``fit``.
+        attributes. Before any ``fit`` this is ``fit``.
 
-        No early decision is taken back, which costs much where few rows came first: in a stream,
-        ``partial_fit(chunk).recluster(min_growth=1.05)`` keeps to what ``fit`` on all rows
-        gives.
+        Few rows at a time are given what ``predict`` gives them, and known rows keep their
+        labels. Early decisions were made on few rows, though: once there are `min_growth` times as
+        many rows as when all were last clustered together, all are clustered afresh, as by
+        ``recluster``. Clusters may then merge and come apart, and those that go on keep their
+        label. So the clusters are those of a ``fit`` on all rows, but for what joined since.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), optional
             Ignored, unless this is ``fit``.
-        must_link, cannot_link, groups
-            As in ``predict``.
+        must_link, cannot_link : array-like of shape (n_pairs, 2), optional
+            Pairs of rows of this `X`.
+        groups : array-like of shape (n_samples,), optional
+            Two rows of one group share no cluster, known rows included.
+        min_growth : float or None, default=1.05
+            At least 1. All clusterings of a stream take together at most
+            ``min_growth / (min_growth - 1)`` times as long as clustering all rows once, where
+            time grows with the number of rows, however small the calls. 1 clusters all rows
+            in every call. None never does: no known row ever changes its cluster, which loses
+            much where few rows came first (see "Living with clusters").
 
         Returns
         -------
         self
             Unchanged if this raises.
 
+        Raises
+        ------
+        ValueError
+            Also for constraints that those of earlier calls contradict. Where only known clusters
+            contradict them, as by `must_link` of copies of known rows, all rows are clustered
+            afresh; with ``min_growth=None`` this raises.
+
         See Also
         --------
         recluster : Cluster all rows kept so far afresh, with labels that go on.
+
+        Notes
+        -----
+        With ``min_growth=None`` and `min_cluster_size` above 1, rows labelled -1 get the next free
+        label once their cluster is large enough.
 
         Examples
         --------
@@ -117,46 +155,57 @@ class NewRowsMixin:
         >>> X, _ = make_identities(200, mean_size=10, random_state=0)
         >>> stream = HiLanderClustering()
         >>> for chunk in np.array_split(X, 4):
-        ...     stream = stream.partial_fit(chunk).recluster(min_growth=1.05)
+        ...     stream = stream.partial_fit(chunk)
         >>> stream.n_clusters_ == HiLanderClustering().fit(X).n_clusters_
         True
         """
+        if min_growth is not None:
+            check_scalar(min_growth, "min_growth", Real, min_val=1)
+        said = dict(must_link=must_link, cannot_link=cannot_link, groups=groups)
         if not hasattr(self, "labels_"):
-            return self.fit(X, y, must_link=must_link, cannot_link=cannot_link, groups=groups)
-        with unchanged_on_failure(self), self._threads() as n_threads:
-            constraints, assignment = self._assign(X, must_link, cannot_link, groups)
+            return self.fit(X, y, **said)
+        return self._keep_more(X, said, np.inf if min_growth is None else min_growth)
+
+    @with_callbacks
+    def _keep_more(self, X: ArrayLike, said: dict[str, Any], min_growth: float) -> Self:
+        """``partial_fit`` where there are known rows."""
+        with (
+            fit_task(self, name="partial_fit", n_subtasks=None, X=X) as task,
+            unchanged_on_failure(self),
+            self._threads() as n_threads,
+        ):
+            X = check_rows(self, X, reset=False)
+            constraints = check_constraints(len(X), **said)
             known, model = self._known, self._model
-            self._keep(
-                keep_rows(
-                    known,
-                    assignment,
-                    model.judged(known.growth),
-                    model.join_threshold(known.linkage_threshold),
-                    self._cluster_settings(n_threads, model),
-                    constraints,
-                )
-            )
+            settings = self._cluster_settings(n_threads, model)
+            if len(known.nodes) + len(X) < min_growth * known.n_clustered:
+                try:
+                    self._keep(_joined(X, known, model, settings, constraints))
+                    return self
+                except KnownClustersError:
+                    if min_growth == np.inf:
+                        raise
+            self._recluster(with_new_rows(known, X, constraints), settings, task)
         return self
 
+    @with_callbacks
     def recluster(self, *, min_growth: float = 1.0) -> Self:
         """Cluster all rows seen since ``fit`` afresh; clusters that go on keep their label.
 
-        ``partial_fit`` takes no decision back. This does: clusters may merge and come apart,
-        and the result is that of a ``fit`` on all rows at `linkage_threshold_`. Constraints that
-        came with the rows hold on. Labels stay contiguous from 0; of all such numberings, the one
-        that leaves most rows their label is taken. For numbers that last even where that
-        cannot be, see :func:`~sklearn_hilander.metrics.match_labels`.
+        Clusters may merge and come apart, and the result is that of a ``fit`` on all rows at
+        `linkage_threshold_`. Constraints that came with the rows hold on. Labels stay contiguous
+        from 0; of all such numberings, the one that leaves most rows their label is taken. For
+        numbers that last even where that cannot be, see
+        :func:`~sklearn_hilander.metrics.match_labels`.
+
+        ``partial_fit`` does this by itself when rows have grown in number. This is for the end of a
+        stream, for streams with ``partial_fit(..., min_growth=None)``, and after ``relabel``.
 
         Parameters
         ----------
         min_growth : float, default=1.0
             Do nothing while there are fewer than `min_growth` times as many rows as there were
-            when all were last clustered together. In a stream,
-            ``partial_fit(chunk).recluster(min_growth=g)`` clusters all rows again whenever there
-            are g times as many. That takes altogether at most ``g / (g - 1)`` times as long as
-            clustering all of them once, where time grows with the number of rows. 1.05 hardly
-            loses anything on the way; 1.25 takes a quarter of that, and loses up to .09
-            of pairwise F between two times (see "Living with clusters").
+            when all were last clustered together.
 
         Returns
         -------
@@ -165,33 +214,51 @@ class NewRowsMixin:
 
         Notes
         -----
-        Rows are kept as embeddings: for "euclidean" their scale stays that of ``fit``, and for the
+        Rows are kept as embeddings: for "euclidean" their scale is that of the first ``fit`` times
+        a power of two, within a factor of 1.42 of what a fit on all rows would take, and for the
         "paper-" architectures their lengths are taken to be 1.
         """
         check_is_fitted(self, "labels_")
         check_scalar(min_growth, "min_growth", Real, min_val=1)
-        known, model = self._known, self._model
+        known = self._known
         if len(known.nodes) < min_growth * known.n_clustered:
             return self
-        with unchanged_on_failure(self), self._threads() as n_threads:
-            settings = self._cluster_settings(n_threads, model)
-            on_level = partial(self._report_level, FitTask())
-            self._keep(recluster(known, model, settings, on_level))
+        with (
+            fit_task(self, name="recluster", n_subtasks=None) as task,
+            unchanged_on_failure(self),
+            self._threads() as n_threads,
+        ):
+            settings = self._cluster_settings(n_threads, self._model)
+            self._recluster(known_rows(known), settings, task)
         return self
 
-    def _assign(
-        self,
-        X: ArrayLike,
-        must_link: ArrayLike | None,
-        cannot_link: ArrayLike | None,
-        groups: ArrayLike | None,
-    ) -> tuple[RowConstraints | None, Assignment]:
-        """Constraints and assignment of new rows."""
-        X = check_rows(self, X, reset=False)
-        constraints = check_constraints(len(X), must_link, cannot_link, groups)
-        with self._threads() as n_threads:
-            settings = replace(
-                self._cluster_settings(n_threads, self._model),
-                linkage_threshold=self._known.linkage_threshold,
+    def _recluster(self, rows: KeptRows, settings: ClusterSettings, task: FitTask) -> None:
+        with task.subtask("cluster", n_subtasks=None) as clustering:
+            known = recluster(
+                self._known,
+                rows,
+                self._model,
+                settings,
+                partial(self._report_level, clustering),
+                self._report_stage,
             )
-            return constraints, assign_rows(X, self._known, self._model, settings, constraints)
+        self._keep(known)
+
+
+def _joined(
+    X: np.ndarray,
+    known: KnownClusters,
+    model: Any,
+    settings: ClusterSettings,
+    constraints: RowConstraints | None,
+) -> KnownClusters:
+    """Known clusters with rows that joined them or opened new ones."""
+    at = replace(settings, linkage_threshold=known.linkage_threshold)
+    return keep_rows(
+        known,
+        assign_rows(X, known, model, at, constraints),
+        model.judged(known.growth),
+        model.join_threshold(known.linkage_threshold),
+        settings,
+        constraints,
+    )

@@ -7,41 +7,49 @@ from dataclasses import replace
 import numpy as np
 
 from sklearn_hilander._clustering import Grower, KnownClusters, cluster_embeddings
-from sklearn_hilander._embeddings import in_canonical_order
-from sklearn_hilander._growth import ClusterSettings, OnLevel
+from sklearn_hilander._embeddings import in_canonical_order, rescaled
+from sklearn_hilander._growth import ClusterSettings, OnLevel, OnStage
+from sklearn_hilander._kept_rows import KeptRows
 from sklearn_hilander.metrics import match_labels
 
 
 def recluster(
     known: KnownClusters,
+    rows: KeptRows,
     model: Grower,
     settings: ClusterSettings,
     on_level: OnLevel | None = None,
+    on_stage: OnStage | None = None,
 ) -> KnownClusters:
-    """Cluster all rows together, those that joined later included.
+    """Cluster all rows together, those that came later included.
 
-    Scale, threshold, minimum size and constraints stay what they were.
+    Threshold, minimum size and constraints stay what they were; so does the scale of "euclidean",
+    but for powers of two.
 
     Parameters
     ----------
     known : KnownClusters
+        Of some of the rows, or of all.
+    rows : KeptRows
     model : Model
     settings : ClusterSettings
-    on_level : callable, optional
+    on_level, on_stage : callable, optional
 
     Returns
     -------
     KnownClusters
         Labelled from 0, so that as many samples as possible keep their label.
     """
-    embeddings = in_canonical_order(known.embeddings)
-    nodes = np.arange(len(known.nodes)) if settings.faithful else embeddings.inverse
-    groups, constraints = known.groups, known.constraints
+    embeddings, scaler = rescaled(rows.embeddings, known.scaler, settings.n_neighbors)
+    embeddings = in_canonical_order(embeddings)
+    nodes = np.arange(len(rows.nodes)) if settings.faithful else embeddings.inverse
+    constraints = rows.constraints
     if constraints is not None:
-        constraints = constraints.renumbered(nodes[known.first])
+        first = np.unique(rows.nodes, return_index=True)[1]
+        constraints = constraints.renumbered(nodes[first])
     fresh = cluster_embeddings(
         embeddings,
-        known.scaler,
+        scaler,
         nodes,
         model,
         replace(
@@ -50,8 +58,9 @@ def recluster(
             min_cluster_size=known.min_cluster_size,
         ),
         on_level=on_level,
+        on_stage=on_stage,
         constraints=constraints,
-        group_names=None if groups is None else groups.names,
+        group_names=None if rows.groups is None else rows.groups.names,
     )
     return _numbered_as_before(fresh, known.labels)
 

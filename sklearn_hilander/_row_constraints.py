@@ -113,6 +113,21 @@ def check_constraints(
     return RowConstraints(must, cannot, group_of, names)
 
 
+def check_same_kind(known: np.ndarray, names: np.ndarray) -> None:
+    """Refuse group names that would never be those of known groups.
+
+    Parameters
+    ----------
+    known, names : ndarray of shape (n_groups,)
+
+    Raises
+    ------
+    ValueError
+    """
+    if len(known) and len(names) and (known.dtype.kind in "US") != (names.dtype.kind in "US"):
+        raise ValueError("groups: numbers here, strings there; use one kind of ids in all calls.")
+
+
 def _pairs_of_rows(name: str, pairs: object, n_samples: int) -> np.ndarray:
     if pairs is None:
         return np.zeros((0, 2), dtype=np.int64)

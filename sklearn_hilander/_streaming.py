@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sklearn_hilander._clustering import KnownClusters, KnownGroups
+from sklearn_hilander._clustering import KnownClusters
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._embeddings import Embeddings
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._joining import Assignment
+from sklearn_hilander._kept_rows import add_rows
 from sklearn_hilander._neighbors import query_neighbors
 from sklearn_hilander._row_constraints import RowConstraints
 from sklearn_hilander._types import Growth, Merges, concatenate_merges
@@ -43,18 +44,8 @@ def keep_rows(
     -------
     KnownClusters
     """
-    n_samples, n_rows, n_nodes = (
-        len(known.nodes),
-        len(known.embeddings.hashes),
-        len(known.partition),
-    )
-    fresh = np.flatnonzero(joined.copies < 0)
-    is_copy = joined.copies >= 0
-    row_of = np.where(is_copy, joined.copies, 0)
-    row_of[fresh] = n_rows + np.arange(len(fresh))
-    node_of = known.nodes[known.embeddings.first][np.where(is_copy, joined.copies, 0)]
-    node_of[fresh] = n_nodes + np.arange(len(fresh))
-
+    rows = add_rows(known, joined.new, joined.copies, joined.on_rows, constraints)
+    fresh, node_of = rows.fresh, rows.node_of
     n_parts = len(known.number)
     part_of = joined.part.copy()
     number = known.number
@@ -63,41 +54,23 @@ def keep_rows(
         opened = np.full(int(joined.growth.labels[-1].max()) + 1, -1, dtype=np.int64)
         opened[part_of[joined.opened] - n_parts] = joined.labels[joined.new.first[joined.opened]]
         number = np.concatenate([number, opened])
-    embeddings = _with_rows(known.embeddings, joined.new, row_of, fresh, n_samples)
-    nodes = np.concatenate([known.nodes, node_of[joined.new.inverse]])
     partition = np.concatenate([known.partition, part_of[fresh]])
-    number = _number_the_grown(number, partition, nodes, known.min_cluster_size)
-    groups = _groups_of_all(known, joined.on_rows, constraints, node_of)
-    on_nodes = _constraints_of_all(known, joined.on_rows, groups, node_of)
-    graph = _with_neighbors(known, embeddings, settings)
+    number = _number_the_grown(number, partition, rows.nodes, known.min_cluster_size)
+    graph = _with_neighbors(known, rows.embeddings, settings)
     return replace(
         known,
-        embeddings=embeddings,
+        embeddings=rows.embeddings,
         graph_indices=graph[0],
         graph_similarities=graph[1],
-        nodes=nodes,
+        nodes=rows.nodes,
         partition=partition,
         number=number,
         n_clusters=int(number.max(initial=-1)) + 1,
         growth=_growth_of_all(
-            known, joined, judged, join_threshold, node_of, fresh, partition, on_nodes
+            known, joined, judged, join_threshold, node_of, fresh, partition, rows.constraints
         ),
-        constraints=on_nodes,
-        groups=groups,
-    )
-
-
-def _with_rows(
-    known: Embeddings, new: Embeddings, row_of: np.ndarray, fresh: np.ndarray, n_samples: int
-) -> Embeddings:
-    counts = np.concatenate([known.counts, np.zeros(len(fresh), dtype=known.counts.dtype)])
-    counts[row_of] += new.counts
-    return Embeddings(
-        features=np.concatenate([known.features, new.features[fresh]]),
-        inverse=np.concatenate([known.inverse, row_of[new.inverse]]),
-        counts=counts,
-        hashes=np.concatenate([known.hashes, new.hashes[fresh]]),
-        first=np.concatenate([known.first, n_samples + new.first[fresh]]),
+        constraints=rows.constraints,
+        groups=rows.groups,
     )
 
 
@@ -213,46 +186,3 @@ def _growth_of_all(
         reviewed=concatenate_merges(reviewed),
         prominence=prominence,
     )
-
-
-def _constraints_of_all(
-    known: KnownClusters,
-    on_rows: NodeConstraints | None,
-    groups: KnownGroups | None,
-    node_of: np.ndarray,
-) -> NodeConstraints | None:
-    """Constraints on known and new nodes."""
-    if on_rows is None:
-        return known.constraints
-    none = np.zeros((0, 2), dtype=np.int64)
-    before = known.constraints or NodeConstraints(none, none, none)
-    return NodeConstraints(
-        must=np.concatenate([before.must, node_of[on_rows.must]]),
-        cannot=np.concatenate([before.cannot, node_of[on_rows.cannot]]),
-        members=none if groups is None else groups.members,
-    )
-
-
-def _groups_of_all(
-    known: KnownClusters,
-    on_rows: NodeConstraints | None,
-    constraints: RowConstraints | None,
-    node_of: np.ndarray,
-) -> KnownGroups | None:
-    if constraints is None or len(constraints.group_names) == 0:
-        return known.groups
-    members = np.stack([node_of[on_rows.members[:, 0]], on_rows.members[:, 1]], axis=1)
-    if known.groups is None or len(known.groups.names) == 0:
-        return KnownGroups(constraints.group_names, members)
-    names, code = np.unique(
-        np.concatenate([known.groups.names, constraints.group_names]), return_inverse=True
-    )
-    code = code.reshape(-1)
-    old, new = code[: len(known.groups.names)], code[len(known.groups.names) :]
-    every = np.concatenate(
-        [
-            np.stack([known.groups.members[:, 0], old[known.groups.members[:, 1]]], axis=1),
-            np.stack([members[:, 0], new[members[:, 1]]], axis=1),
-        ]
-    )
-    return KnownGroups(names, np.unique(every, axis=0))

@@ -134,12 +134,18 @@ def test_stream_compares_chunks_with_all_at_once(folder, monkeypatch, capsys, or
     for part in found["streams"][1:]:
         assert [step["lost"] for step in part["chunks"]] == [0, 0, 0, 0]
         assert part["n_clusters"] == whole[-1]["n_clusters"]
+    for part in found["streams"]:
+        for step in part["chunks"]:
+            assert 0 <= step["kept"] <= step["kept_matched"] <= 1
+    # Known labels never change.
+    assert {step["kept"] for step in found["streams"][0]["chunks"]} == {1.0}
     for step, known in zip(found["streams"][0]["chunks"], whole, strict=True):
         assert step["lost"] == known["pairwise_f"] - step["pairwise_f"]
     printed = capsys.readouterr().out
     assert f"easy, seed 0, {order}, 4 chunks" in printed
     assert printed.count("from the second chunk to the last") == 5
-    assert printed.count("at the end") == 3
+    assert printed.count("at the end") == printed.count("partial_fit(min_growth=") == 3
+    assert stream.share_kept(np.array([0, 1, 1, 2]), np.array([0, 1, 3, 2, 9])) == 0.75
 
 
 def test_living_times_everything(folder, monkeypatch, capsys):

@@ -3,16 +3,20 @@
 import configparser
 import csv
 import importlib
+import io
+import os
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sklearn_hilander import HiLanderClustering
-from sklearn_hilander._cli import _commands, main
+from sklearn_hilander._cli import _commands, _progress, main
+from sklearn_hilander._cli._progress import Progress
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import pairwise_f_score
 
@@ -27,6 +31,9 @@ def folder(tmp_path_factory):
     np.save(folder / "X.npy", X[~known])
     np.save(folder / "y.npy", y[~known])
     np.savez(folder / "Xy.npz", X=X[~known], y=y[~known])
+    (folder / "few.txt").write_text("one\ntwo\n")
+    (folder / "text.npy").write_text("no array")
+    (folder / "words.csv").write_text("a,b\n1,2\nx,3\n")
     arguments = ["fit", folder / "meta.npz", folder / "model.safetensors"]
     assert run(*arguments, "--max-iter", 1, "--n-neighbors", 10, "--quiet") == 0
     return folder
@@ -71,7 +78,64 @@ def test_cluster_with_a_model(folder, X, tmp_path, capsys):
     assert said.out == ""
     assert f"{len(X)} rows of 24 features" in said.err
     assert "level 0" in said.err and f"wrote {out}" in said.err
-    assert said.err.index(f"clustering {len(X)} rows") < said.err.index("level 0")
+    stages = ["the search for neighbours", "linkage of ", "after whitening", "level 0", "level 1"]
+    places = [said.err.index(what) for what in (f"clustering {len(X)} rows", *stages)]
+    assert places == sorted(places)
+    assert "\r" not in said.err
+
+
+class Terminal(io.StringIO):
+    """Somebody who looks on; the computation waits for its seconds to be counted."""
+
+    def __init__(self):
+        super().__init__()
+        self.counted = threading.Event()
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        if text.startswith(_progress._CLEAR) and text.endswith(" s"):
+            self.counted.set()
+        return super().write(text)
+
+
+def test_seconds_are_counted_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(_progress, "_TICK_SECONDS", 0.01)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    progress = Progress(quiet=False)
+    with pytest.raises(KeyboardInterrupt), progress.estimator() as verbose:
+        assert verbose == 1
+        print("[HiLanderClustering] linkage")
+        assert terminal.counted.wait(60)
+        print("[HiLanderClustering] levels")
+        raise KeyboardInterrupt
+    progress.fail("interrupted")
+    assert not [thread for thread in threading.enumerate() if "tick" in thread.name]
+    said = terminal.getvalue()
+    # What is left to see: each line whole, and no seconds behind it.
+    seen = [line.rpartition("\x1b[K")[2] for line in said.split("\n")]
+    assert [line.partition("] ")[2] or line for line in seen] == [
+        "linkage", "levels", "sklearn-hilander: error: interrupted", ""
+    ]  # fmt: skip
+
+
+def test_nothing_is_counted_where_it_is_quiet(monkeypatch):
+    monkeypatch.setattr(_progress, "_TICK_SECONDS", 0.001)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with Progress(quiet=True).estimator() as verbose:
+        assert verbose == 0
+        assert not terminal.counted.wait(0.05)
+    assert terminal.getvalue() == ""
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the owner may write everywhere")
+def test_a_folder_that_nothing_can_be_written_to(folder, tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    code = run("cluster", folder / "X.npy", "--out", tmp_path / "o.csv")
+    tmp_path.chmod(0o700)
+    assert code == 3
+    assert capsys.readouterr().err.endswith("nothing can be written to its folder.\n")
 
 
 def test_cluster_without_a_model(folder, X, tmp_path, capsys):
@@ -150,6 +214,16 @@ def test_labels_in_a_file_of_their_own(folder, tmp_path):
         (["cluster", "{}/y.npy", "--out", "{}/o.csv"], "(n_samples, n_features)"),
         (["cluster", "{}/X.npy", "--out", "{}/o.csv", "--model", "{}/X.npy"], "X.npy"),
         (["cluster", "{}/X.npy", "--out", "{}/o.csv", "--images", "{}/X.npy"], "has shape"),
+        (
+            ["cluster", "{}/X.npy", "--out", "{}/o.csv", "--texts", "{}/few.txt"],
+            "few.txt has 2 texts, but there are ",
+        ),
+        (["cluster", "{}/few.txt", "--out", "{}/o.csv"], "cannot read this kind of file"),
+        (["cluster", "{}/text.npy", "--out", "{}/o.csv"], "text.npy is no NumPy file"),
+        (
+            ["cluster", "{}/words.csv", "--out", "{}/o.csv"],
+            "column 'a' is not of numbers: row 1, c",
+        ),
         (["cluster", "{}/X.npy", "--out", "{}/o.csv", "--texts", "{}/meta.npz"], "one column"),
         (["cluster", "{}/X.npy", "--out", "{}/o.csv", "--id-column", "id"], "no column 'id'"),
         (["cluster", "{}/X.npy", "--out", "{}/o.csv", "--device", "abacus"], "abacus"),
@@ -164,6 +238,7 @@ def test_bad_input(folder, capsys, arguments, message):
     assert run(*(argument.format(folder) for argument in arguments), "--quiet") == 3
     said = capsys.readouterr().err
     assert said.startswith("sklearn-hilander: error: ") and message in said
+    assert "pickle" not in said
     assert said.count("\n") == 1, "one line, no traceback"
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 

@@ -1,5 +1,9 @@
 """The same input, parameters and seed: the same bits."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +100,17 @@ def test_approximate_search():
     first = labels(2)
     for number in range(19):
         np.testing.assert_array_equal(labels(1 + number % 2), first)
+
+
+def test_torchs_compiler_is_left_alone():
+    # It takes seconds to import, and no eager kernel needs it.
+    program = (
+        "import sys; import numpy as np; from sklearn_hilander import HiLanderClustering as H;"
+        "X = np.random.default_rng(0).normal(size=(60, 4));"
+        "H(random_state=0).fit(X).predict(X + 0.1);"
+        "assert not {'torch._inductor', 'torch._dynamo'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent.parent, check=True)
 
 
 def test_settings_of_torch_are_put_back():

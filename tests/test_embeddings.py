@@ -12,6 +12,7 @@ from sklearn_hilander._embeddings import (
     fit_row_scaler,
     in_canonical_order,
     match_rows,
+    rescaled,
 )
 
 COSINE = RowScaler("cosine")
@@ -96,3 +97,24 @@ def test_match_rows_whatever_the_order_of_the_known_ones(rng):
     assert (found >= 0).sum() == 2
     hit = found >= 0
     np.testing.assert_array_equal(known.features[found[hit]], new.features[hit])
+
+
+@given(seed=st.integers(0, 10**6), exponent=st.integers(-60, 60), n_first=st.integers(1, 9))
+@settings(max_examples=40, deadline=None)
+def test_rescaled_as_if_scaled_so_from_the_start(seed, exponent, n_first):
+    X = np.ldexp(np.random.default_rng(seed).normal(size=(40, 3)), exponent) + seed % 3
+    before = fit_row_scaler(X[:n_first], "euclidean", 4)
+    embeddings, scaler = rescaled(canonical_embeddings(X, before), before, 4)
+    direct = canonical_embeddings(X, scaler)
+    order = np.argsort(embeddings.hashes, kind="stable")
+    np.testing.assert_array_equal(embeddings.features[order], direct.features)
+    np.testing.assert_array_equal(embeddings.hashes[order], direct.hashes)
+    wanted = fit_row_scaler(X, "euclidean", 4).scale
+    assert 1 / 1.42 < scaler.scale / wanted < 1.42
+    np.testing.assert_array_equal(scaler.center, before.center)
+    # What suits is not touched, and cosine has no scale.
+    again, same = rescaled(embeddings, scaler, 4)
+    assert again is embeddings and same is scaler
+    cosine = fit_row_scaler(X, "cosine", 4)
+    embeddings = canonical_embeddings(X, cosine)
+    assert rescaled(embeddings, cosine, 4) == (embeddings, cosine)

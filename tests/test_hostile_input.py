@@ -217,9 +217,12 @@ def test_rows_that_must_be_assigned(kind, metric):
     assert labels.min() >= 0
     opened = np.unique(labels[labels >= clusterer.n_clusters_])
     np.testing.assert_array_equal(opened, clusterer.n_clusters_ + np.arange(len(opened)))
-    clusterer.partial_fit(rows)
+    clusterer.partial_fit(rows, min_growth=None)
     np.testing.assert_array_equal(clusterer.labels_, np.r_[known, labels])
     np.testing.assert_array_equal(clusterer.predict(rows), labels)
+    clusterer.partial_fit(rows)
+    assert len(clusterer.labels_) == len(X) + 2 * len(rows)
+    np.testing.assert_array_equal(clusterer.predict(rows), clusterer.labels_[-len(rows) :])
 
 
 @pytest.mark.parametrize("algorithm", ["brute", "hnsw"])

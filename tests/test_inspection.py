@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -99,6 +100,19 @@ def test_given_axes_are_drawn_on(pyplot, draw):
 
 
 class TestClusterSizeDisplay:
+    @pytest.mark.parametrize("largest", [3, 60_000])
+    def test_names_of_bins_do_not_run_into_each_other(self, largest):
+        sizes = [size for size in 2 ** np.arange(17) if size <= largest]
+        display = ClusterSizeDisplay.from_predictions(np.repeat(np.arange(len(sizes)), sizes))
+        display.figure_.draw_without_rendering()
+        names = display.ax_.get_xticklabels()
+        slanted = {name.get_rotation() for name in names}
+        assert slanted == ({30.0} if largest > 3 else {0.0})
+        # Their ends, where they are anchored.
+        boxes = [name.get_window_extent() for name in names]
+        if largest == 3:
+            assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+
     def test_heights_are_shares(self, pyplot):
         display = ClusterSizeDisplay.from_predictions(LABELS)
         assert [bar.get_height() for bar in display.cluster_bars_] == [50, 50]

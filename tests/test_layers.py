@@ -83,11 +83,12 @@ ROOMS = {
         "_clustering", "_constraints", "_embeddings", "_growth", "_merge_tree", "_opening",
         "_row_constraints", "_types",
     },
-    "_reclustering": {"_clustering", "_embeddings", "_growth", "metrics"},
+    "_kept_rows": {"_clustering", "_constraints", "_embeddings", "_row_constraints"},
+    "_reclustering": {"_clustering", "_embeddings", "_growth", "_kept_rows", "metrics"},
     "_neighborhood": {"_clustering", "_growth", "_joining", "_neighbors", "_types"},
     "_streaming": {
-        "_clustering", "_constraints", "_embeddings", "_growth", "_joining", "_neighbors",
-        "_row_constraints", "_types",
+        "_clustering", "_constraints", "_embeddings", "_growth", "_joining", "_kept_rows",
+        "_neighbors", "_row_constraints", "_types",
     },
     "_views": {
         "_clustering", "_embeddings", "_growth", "_joining", "_level_record", "_membership",
@@ -103,8 +104,8 @@ ROOMS = {
         "_scoring", "_training", "_types", "metrics",
     },
     "_new_rows": {
-        "_callbacks", "_joining", "_reclustering", "_row_constraints", "_state", "_streaming",
-        "_validation",
+        "_callbacks", "_clustering", "_growth", "_joining", "_kept_rows", "_reclustering",
+        "_row_constraints", "_state", "_streaming", "_validation",
     },
     "_inspection": {
         "_clustering", "_device", "_merge_tree", "_state", "_types", "_validation", "_views",
@@ -136,7 +137,7 @@ ROOMS = {
     },
     "__main__": {"_cli"},
     "datasets": set(),
-    "encoding": {"_callbacks", "_device", "_state"},
+    "encoding": {"_callbacks", "_device", "_documentation", "_state"},
     "__init__": {
         "_architectures", "_corrections", "_estimator", "_merge_tree", "_persistence", "_version",
     },

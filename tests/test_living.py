@@ -2,11 +2,11 @@
 
 import pickle
 from collections import Counter
-from email.message import Message
+from pathlib import Path
 
 import numpy as np
 import pytest
-import sklearn
+import sklearn.cluster
 from conftest import make_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_hilander import Constraints, HiLanderClustering, _documentation
+from sklearn_hilander import Constraints, HiLanderClustering
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import match_labels, pairwise_f_score
 
@@ -53,6 +53,12 @@ def trained(request):
 @pytest.fixture
 def fitted(trained, unseen):
     return clone(trained).fit(unseen[0])
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
 
 
 def groups_kept(labels, groups):
@@ -324,7 +330,11 @@ def test_contradictions_change_nothing(unseen):
         (clusterer.fit, dict(must_link=[(1, 2)], cannot_link=[(1, 2)]), "rows 1 and 2"),
         (clusterer.predict, dict(cannot_link=[same]), "cannot_link keeps apart"),
         (clusterer.predict, dict(must_link=[(0, other)]), "known clusters never merge"),
-        (clusterer.partial_fit, dict(must_link=[(0, other)]), "known clusters never merge"),
+        (
+            clusterer.partial_fit,
+            dict(must_link=[(0, other)], min_growth=None),
+            "known clusters never merge",
+        ),
         (clusterer.fit, dict(groups=[1, 2]), "one id a row"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -350,7 +360,7 @@ def test_new_rows_keep_to_groups_and_links(trained, unseen):
     assert apart[0] != apart[2]
     assert apart[10] == apart[40]
     before = clusterer.labels_
-    clusterer.partial_fit(near, groups=groups[:60])
+    clusterer.partial_fit(near, groups=groups[:60], min_growth=None)
     np.testing.assert_array_equal(clusterer.labels_[: len(X)], before)
     assert groups_kept(
         clusterer.labels_[np.r_[: len(X) - 5, len(X) : len(X) + 60]],
@@ -363,14 +373,14 @@ def test_new_rows_keep_to_groups_and_links(trained, unseen):
 
 
 @pytest.mark.parametrize("min_cluster_size", [1, 3])
-def test_a_stream_keeps_its_labels(trained, unseen, min_cluster_size):
+def test_without_a_growth_a_stream_keeps_its_labels(trained, unseen, min_cluster_size):
     X, _ = unseen
     order = np.random.default_rng(3).permutation(len(X))
     clusterer = clone(trained).set_params(min_cluster_size=min_cluster_size)
     before = np.zeros(0, dtype=np.int64)
     for rows in np.array_split(order, 5):
         predicted = clusterer.predict(X[rows]) if len(before) else None
-        clusterer.partial_fit(X[rows])
+        clusterer.partial_fit(X[rows], min_growth=None)
         labels = clusterer.labels_
         kept = before >= 0
         np.testing.assert_array_equal(labels[: len(before)][kept], before[kept])
@@ -395,12 +405,17 @@ def test_a_stream_keeps_its_labels(trained, unseen, min_cluster_size):
     assert clusterer.cluster_sizes_.sum() == (before >= 0).sum()
 
 
+def test_min_growth_is_not_metadata(routing):
+    requests = HiLanderClustering().get_metadata_routing().partial_fit.requests
+    assert set(requests) == {"must_link", "cannot_link", "groups"}
+
+
 def test_exemplars_stay_in_a_stream(fitted, unseen):
     exemplars, rows = fitted.exemplar_indices_, len(fitted.labels_)
-    fitted.partial_fit(unseen[0][::3] + 0.01)
+    fitted.partial_fit(unseen[0][::3] + 0.01, min_growth=None)
     np.testing.assert_array_equal(fitted.exemplar_indices_[: len(exemplars)], exemplars)
     assert len(fitted.labels_) == rows + len(unseen[0][::3])
-    fitted.partial_fit(unseen[0])
+    fitted.partial_fit(unseen[0], min_growth=None)
     np.testing.assert_array_equal(fitted.labels_[-len(unseen[0]) :], fitted.labels_[:rows])
 
 
@@ -413,12 +428,6 @@ def test_rows_near_known_clusters_do_not_depend_on_the_batch(fitted, unseen, rng
         np.testing.assert_array_equal(fitted.predict(near[rows]), labels[rows])
     alone = [fitted.predict(near[[row]])[0] for row in joined[::60]]
     np.testing.assert_array_equal(alone, labels[joined[::60]])
-
-
-@pytest.fixture
-def routing():
-    with sklearn.config_context(enable_metadata_routing=True):
-        yield
 
 
 def test_metadata_is_routed_through_a_pipeline(routing, unseen):
@@ -524,24 +533,6 @@ def test_html_says_what_it_is(fitted):
         assert "n_neighbors" in html or (sklearn_version < (1, 7) and clusterer is fitted)
 
 
-@pytest.mark.parametrize(
-    ("urls", "link"),
-    [
-        (["Paper, https://p.example", "Documentation, https://d.example/stable/"],
-         "https://d.example/stable/generated/sklearn_hilander.HiLanderClustering.html"),
-        (["Paper, https://p.example"], ""),
-    ],
-)  # fmt: skip
-def test_html_links_to_the_documentation_where_there_is_one(monkeypatch, urls, link):
-    message = Message()
-    for url in urls:
-        message["Project-URL"] = url
-    monkeypatch.setattr(_documentation.metadata, "metadata", lambda name: message)
-    assert HiLanderClustering()._get_doc_link() == link
-    assert link in HiLanderClustering()._repr_html_()
-    assert ("d.example" in HiLanderClustering()._repr_html_()) == bool(link)
-
-
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, 60),
@@ -603,3 +594,15 @@ def test_very_few_rows(trained, unseen, n_rows, distinct):
     assert clusterer.hierarchy_.to_linkage(clusters=True).shape == (0, 4)
     clusterer.partial_fit(unseen[0][:20])
     assert len(clusterer.labels_) == n_rows + 20
+
+
+@pytest.mark.parametrize("name", ["DBSCAN", "HDBSCAN"])
+def test_the_guide_maps_every_parameter_and_attribute(name, unseen):
+    there = getattr(sklearn.cluster, name)()
+    if "copy" in there.get_params():
+        there.set_params(copy=True)  # which some releases warn about
+    page = Path(__file__).parent.parent / "docs" / "coming_from.rst"
+    text = page.read_text(encoding="utf-8")
+    attributes = {a for a in vars(there.fit(unseen[0])) if a.endswith("_") and a[0] != "_"}
+    for one in {*there.get_params(), *attributes}:
+        assert f"`{one}`" in text, one

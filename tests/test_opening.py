@@ -61,7 +61,7 @@ def test_bridges_lead_from_known_rows_to_opened_ones(fitted):
     assert bridges.probability.min() >= 0
     # They are kept as linkage between old samples and new ones.
     n_before = len(clusterer.labels_)
-    other = clone(clusterer).fit(clusterer_rows(clusterer)).partial_fit(X)
+    other = clone(clusterer).fit(clusterer_rows(clusterer)).partial_fit(X, min_growth=None)
     pairs = other.linkage_pairs()
     low, high = np.minimum(pairs.i, pairs.j), np.maximum(pairs.i, pairs.j)
     sample = n_before + found.new.first[found.opened]

@@ -85,7 +85,7 @@ def everything(clusterer, rows, pairs):
     for name, change in {
         "lower": lambda c: c.relabel(linkage_threshold=0.05),
         "higher": lambda c: c.relabel(linkage_threshold=0.8, min_cluster_size=3),
-        "more": lambda c: c.partial_fit(rows, **pairs),
+        "more": lambda c: c.partial_fit(rows, **pairs, min_growth=None),
         "afresh": lambda c: c.fit(rows),
     }.items():
         changed = change(copy.deepcopy(clusterer))
@@ -176,10 +176,13 @@ STATES = {
     "only must": lambda clusterer, X, groups: clusterer.fit(X, must_link=[[0, 9], [9, 20]]),
     "relabelled": lambda clusterer, X, groups: clusterer.fit(X).relabel(linkage_threshold=0.2),
     "went on": lambda clusterer, X, groups: clusterer.fit(X[:80], groups=groups[:80]).partial_fit(
-        X[80:], groups=groups[80:]
+        X[80:], groups=groups[80:], min_growth=None
     ),
     "constrained later": lambda clusterer, X, groups: clusterer.fit(X[:80]).partial_fit(
-        X[80:], must_link=[[0, 1]], cannot_link=[[2, 3]]
+        X[80:], must_link=[[0, 1]], cannot_link=[[2, 3]], min_growth=None
+    ),
+    "clustered again": lambda clusterer, X, groups: clusterer.fit(X[:80]).partial_fit(
+        X[80:], must_link=[[0, 1]], groups=groups[80:]
     ),
 }
 

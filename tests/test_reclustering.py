@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -14,6 +15,8 @@ from sklearn_hilander import HiLanderClustering
 from sklearn_hilander._reclustering import _numbered_as_before
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import match_labels, pairwise_f_score
+
+sklearn_version = tuple(map(int, sklearn.__version__.split(".")[:2]))
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +43,16 @@ def trained(request):
     )
 
 
-def feed(clusterer, X, n_chunks=4, **said):
+def feed(clusterer, X, n_chunks=4, min_growth=None):
     for rows in np.array_split(np.arange(len(X)), n_chunks):
-        clusterer.partial_fit(X[rows], **{name: value[rows] for name, value in said.items()})
+        clusterer.partial_fit(X[rows], min_growth=min_growth)
     return clusterer
+
+
+def assert_same_clusters(one, other):
+    assert len(one) == len(other)
+    pairs = np.unique(np.stack([one, other]), axis=1)
+    assert pairs.shape[1] == len(np.unique(one)) == len(np.unique(other))
 
 
 def test_a_stream_ends_in_the_clusters_of_a_fit(trained, unseen):
@@ -79,7 +88,7 @@ def test_it_waits_for_growth(unseen, tmp_path):
     clusterer = HiLanderClustering().fit(X[:100])
     known = clusterer._known
     assert clusterer.recluster(min_growth=1.01)._known is known
-    clusterer.partial_fit(X[100:150])
+    clusterer.partial_fit(X[100:150], min_growth=None)
     known = clusterer._known
     assert clusterer.recluster(min_growth=1.6)._known is known
     clusterer.save(tmp_path / "saved")
@@ -89,35 +98,161 @@ def test_it_waits_for_growth(unseen, tmp_path):
     assert clusterer.recluster(min_growth=1.5)._known is not known
     known = clusterer._known
     # From now on it is measured against 150.
-    assert clusterer.partial_fit(X[150:200]).recluster(min_growth=1.5)._known is not known
+    assert clusterer.partial_fit(X[150:200], min_growth=None)._known is not known
     assert clusterer._known.n_clustered == 150
+    clusterer.partial_fit(X[200:224], min_growth=1.5)
+    assert clusterer._known.n_clustered == 150
+    clusterer.partial_fit(X[224:225], min_growth=1.5)
+    assert clusterer._known.n_clustered == 225
 
 
 @pytest.mark.parametrize("n_chunks", [2, 7, 10])
-def test_a_stream_of_equal_chunks_is_a_fit_after_each(n_chunks, unseen):
+def test_a_stream_of_equal_chunks_is_a_fit_after_each(n_chunks, trained, unseen):
     X, _ = unseen
-    stream = HiLanderClustering(pretrained=None)
+    if trained.architecture == "paper-gcn":
+        X = X / np.linalg.norm(X, axis=1, keepdims=True)
+    stream = clone(trained)
     for rows in np.array_split(np.arange(len(X)), n_chunks):
-        stream.partial_fit(X[rows]).recluster(min_growth=1.05)
-        whole = HiLanderClustering(pretrained=None).fit(X[: rows[-1] + 1])
+        stream.partial_fit(X[rows])
         assert stream._known.n_clustered == rows[-1] + 1
-        assert pairwise_f_score(whole.labels_, stream.labels_) == 1
-        assert stream.n_clusters_ == whole.n_clusters_
+        assert_same_clusters(stream.labels_, clone(trained).fit_predict(X[: rows[-1] + 1]))
 
 
 @given(sizes=st.lists(st.integers(1, 12), min_size=1, max_size=25), growth=st.floats(1, 2))
 @settings(max_examples=20, deadline=None)
 def test_a_stream_never_lags_behind_by_more_than_its_growth(sizes, growth):
     X = np.random.default_rng(0).normal(size=(sum(sizes), 4))
-    stream, clustered = HiLanderClustering(pretrained=None), []
+    by_itself, told = HiLanderClustering(pretrained=None), HiLanderClustering(pretrained=None)
+    clustered = []
     for end, size in zip(np.cumsum(sizes), sizes, strict=True):
-        stream.partial_fit(X[end - size : end]).recluster(min_growth=growth)
-        assert len(stream.labels_) == end
-        clustered.append(stream._known.n_clustered)
+        rows = X[end - size : end]
+        before = getattr(by_itself, "labels_", [])
+        by_itself.partial_fit(rows, min_growth=growth)
+        told.partial_fit(rows, min_growth=None).recluster(min_growth=growth)
+        # Rows that join first and are clustered afresh then might as well not have joined.
+        assert_same_clusters(by_itself.labels_, told.labels_)
+        clustered.append(by_itself._known.n_clustered)
+        assert clustered[-1] == told._known.n_clustered
         assert end == clustered[-1] or end < growth * clustered[-1]
+        if len(clustered) > 1 and clustered[-1] == clustered[-2]:
+            np.testing.assert_array_equal(by_itself.labels_[: len(before)], before)
     # What all the clusterings cost together, in rows.
     cost = sum(set(clustered))
     assert growth == 1 or cost <= clustered[-1] * growth / (growth - 1)
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=2, max_size=6))
+@settings(max_examples=15, deadline=None)
+def test_clusters_that_go_on_keep_their_label(unseen, sizes):
+    X, stream, start = unseen[0], HiLanderClustering(pretrained=None), 0
+    for size in sizes:
+        before = getattr(stream, "labels_", np.zeros(0, dtype=np.int64))
+        stream.partial_fit(X[start : start + size])
+        start += size
+        labels = stream.labels_
+        np.testing.assert_array_equal(np.unique(labels), np.arange(stream.n_clusters_))
+        now = labels[: len(before)]
+        for cluster in np.unique(before):
+            inside, moved = now[before == cluster], before[now == cluster]
+            # Of two that most of each other's rows were in, where the label is still in use.
+            if (
+                cluster < stream.n_clusters_
+                and len(np.unique(inside)) == 1
+                and len(np.unique(before[now == inside[0]])) == 1
+            ):
+                assert inside[0] == cluster, moved
+
+
+def test_single_rows(unseen):
+    X, _ = unseen
+    stream = HiLanderClustering(pretrained=None)
+    for row in X[:80]:
+        stream.partial_fit(row[None])
+    assert len(stream.labels_) == 80 < 1.05 * stream._known.n_clustered
+    np.testing.assert_array_equal(stream.predict(X[:80]), stream.labels_)
+    assert_same_clusters(
+        stream.recluster().labels_, HiLanderClustering(pretrained=None).fit_predict(X[:80])
+    )
+
+
+@pytest.mark.parametrize("pretrained", [None, "default"])
+def test_what_rows_are_said_to_be_is_kept_to_afresh(pretrained, unseen):
+    X = np.unique(unseen[0], axis=0)
+    clusterer = HiLanderClustering(pretrained=pretrained).fit(X)
+    labels = clusterer.labels_
+    a = int(np.flatnonzero(labels == np.bincount(labels).argmax())[0])
+    b = int(np.flatnonzero(labels != labels[a])[0])
+
+    def say(pair, **said):
+        # Copies of known rows: known clusters do not allow it, others do.
+        with pytest.raises(ValueError, match="Contradicting constraints: row"):
+            clusterer.partial_fit(X[pair], **said, min_growth=None)
+        clusterer.partial_fit(X[pair], **said)
+
+    say([a, b], must_link=[(0, 1)])
+    labels = clusterer.labels_[: len(X)]
+    together = np.flatnonzero(labels == np.bincount(np.delete(labels, [a, b])).argmax())
+    c, d = np.setdiff1d(together, [a, b])[:2].tolist()
+    say([c, d], cannot_link=[(0, 1)])
+    labels = clusterer.labels_
+    assert labels[a] == labels[b]
+    assert labels[c] != labels[d]
+    assert len(labels) == len(X) + 4
+    # What was said before is not forgotten, and what contradicts it named.
+    before = dict(vars(clusterer))
+    for said in (dict(cannot_link=[(0, 1)]), dict(groups=["one photo"] * 2)):
+        with pytest.raises(ValueError, match=f"of all rows kept, {min(a, b)} and {max(a, b)} are"):
+            clusterer.partial_fit(X[[a, b]], **said)
+        assert vars(clusterer) == before
+    clusterer.partial_fit(X[[a]], groups=["one photo"])
+    with pytest.raises(ValueError, match="both are in group 'one photo'"):
+        clusterer.partial_fit(X[[b]], groups=["one photo"])
+    with pytest.raises(ValueError, match="numbers here, strings there"):
+        clusterer.partial_fit(X[:30], groups=np.arange(30), min_growth=1)
+
+
+def test_groups_of_different_calls(trained, unseen):
+    X = np.unique(unseen[0], axis=0)
+    clusterer, groups = clone(trained), np.arange(len(X)) // 3
+    order = np.random.default_rng(4).permutation(len(X))
+    for rows in np.array_split(order, 6):
+        clusterer.partial_fit(X[rows], groups=groups[rows])
+        seen = groups[order[: len(clusterer.labels_)]]
+        for labels in (*clusterer.hierarchy_.labels, clusterer.labels_):
+            assert len(np.unique(np.stack([labels, seen]), axis=1).T) == len(labels)
+
+
+@pytest.mark.skipif(sklearn_version < (1, 9), reason="this scikit-learn has no callbacks")
+def test_callbacks_hear_of_it(unseen):
+    class Listener:
+        def __init__(self):
+            self.heard = []
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            self.heard.append("end")
+
+        def on_fit_task_begin(self, estimator, context):
+            self.heard.append(context.task_name)
+
+        def on_fit_task_end(self, estimator, context):
+            return False
+
+    X, listener = unseen[0], Listener()
+    clusterer = HiLanderClustering(pretrained=None).set_callbacks(listener).partial_fit(X[:100])
+    assert listener.heard[:2] == ["fit", "cluster"]
+    listener.heard.clear()
+    clusterer.partial_fit(X[100:102])
+    assert listener.heard == ["partial_fit", "end"]
+    listener.heard.clear()
+    clusterer.partial_fit(X[102:150])
+    assert listener.heard[:3] == ["partial_fit", "cluster", "level"]
+    listener.heard.clear()
+    clusterer.recluster()
+    assert listener.heard[:3] == ["recluster", "cluster", "level"]
+    assert listener.heard[-1] == "end"
 
 
 def test_constraints_of_every_chunk_hold(trained, unseen):
@@ -135,7 +270,7 @@ def test_constraints_of_every_chunk_hold(trained, unseen):
         said = dict(must_link=[alone[:2]], cannot_link=[alone[1:3]])
         must.append(rows[alone[:2]])
         cannot.append(rows[alone[1:3]])
-        clusterer.partial_fit(X[rows], groups=groups[rows], **said)
+        clusterer.partial_fit(X[rows], groups=groups[rows], **said, min_growth=None)
     for _ in range(2):
         clusterer.recluster()
         levels = (*clusterer.hierarchy_.labels, clusterer.labels_)
@@ -147,7 +282,7 @@ def test_constraints_of_every_chunk_hold(trained, unseen):
             grouped = groups >= 0
             pairs = np.stack([labels[grouped], groups[grouped]])
             assert len(np.unique(pairs, axis=1).T) == grouped.sum()
-        clusterer.partial_fit(X[:30] + 0.01, groups=groups[:30])
+        clusterer.partial_fit(X[:30] + 0.01, groups=groups[:30], min_growth=None)
         groups = np.r_[groups, groups[:30]]
         near = np.r_[np.arange(30), len(groups) - 30 + np.arange(30)]
         held, of = clusterer.labels_[near], groups[near]
@@ -164,13 +299,37 @@ def test_threshold_and_minimum_size_stay(unseen):
     assert clusterer.linkage_threshold == "auto"
 
 
-def test_euclidean_rows_keep_their_scale(rng):
+def test_euclidean_rows_keep_a_scale_that_suits_them(rng):
     X = 100 + rng.normal(size=(120, 5))
-    stream = feed(HiLanderClustering(metric="euclidean"), X)
+    stream = HiLanderClustering(metric="euclidean").fit(X[:90])
     scaler = stream._known.scaler
-    stream.recluster()
+    stream.partial_fit(X[90:])
     assert stream._known.scaler is scaler
     np.testing.assert_array_equal(stream.predict(X), stream.labels_)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1, 1e9])
+@pytest.mark.parametrize("n_first", [1, 2, 20])
+def test_a_euclidean_stream_may_begin_with_a_few_rows(unseen, n_first, factor):
+    X, y = unseen
+    X = factor * (50 * X.astype(np.float64) + 300)
+    whole = HiLanderClustering(metric="euclidean", pretrained=None).fit(X)
+    stream = clone(whole).partial_fit(X[:n_first]).partial_fit(X[n_first:])
+    assert 1 / 1.42 < stream._known.scaler.scale / whole._known.scaler.scale < 1.42
+    # Copies are found, whatever the scale that they came in.
+    np.testing.assert_array_equal(stream.predict(X[::-1]), stream.labels_[::-1])
+    assert abs(pairwise_f_score(y, stream.labels_) - pairwise_f_score(y, whole.labels_)) < 0.1
+    for cluster in range(3):
+        expected = X[stream.labels_ == cluster].mean(axis=0)
+        np.testing.assert_allclose(stream.cluster_centers_[cluster], expected, rtol=1e-5)
+
+
+def test_a_relational_model_does_not_see_where_a_euclidean_stream_began(unseen):
+    X = 50 * unseen[0].astype(np.float64) + 300
+    whole = HiLanderClustering(metric="euclidean").fit(X)
+    stream = clone(whole).partial_fit(X[:1]).partial_fit(X[1:])
+    assert stream._known.scaler.center.tolist() != whole._known.scaler.center.tolist()
+    assert_same_clusters(stream.labels_, whole.labels_)
 
 
 @given(seed=st.integers(0, 10**6), n_old=st.integers(1, 6), n_new=st.integers(0, 5))
@@ -205,7 +364,7 @@ def test_lasting_numbers(unseen):
     stream = HiLanderClustering()
     ids = np.zeros(0, dtype=np.int64)
     for rows in np.array_split(np.arange(len(X)), 5):
-        stream.partial_fit(X[rows]).recluster(min_growth=1.5)
+        stream.partial_fit(X[rows])
         before, ids = ids, match_labels(ids, stream.labels_)
         assert pairwise_f_score(stream.labels_, ids) == 1
         for one in np.intersect1d(before, ids):
@@ -213,7 +372,9 @@ def test_lasting_numbers(unseen):
 
 
 def test_what_fails_changes_nothing(unseen, monkeypatch):
-    clusterer = HiLanderClustering().fit(unseen[0][:100]).partial_fit(unseen[0][100:])
+    clusterer = (
+        HiLanderClustering().fit(unseen[0][:100]).partial_fit(unseen[0][100:], min_growth=None)
+    )
     before = dict(vars(clusterer))
 
     def fail(*args, **kwargs):
@@ -227,5 +388,12 @@ def test_what_fails_changes_nothing(unseen, monkeypatch):
         clusterer.recluster(min_growth=0.5)
     with pytest.raises(TypeError, match="min_growth"):
         clusterer.recluster(min_growth="often")
+    with pytest.raises(MemoryError):
+        clusterer.partial_fit(unseen[0])
+    with pytest.raises(ValueError, match="min_growth == 0"):
+        clusterer.partial_fit(unseen[0], min_growth=0.5)
+    with pytest.raises(TypeError, match="min_growth"):
+        clusterer.partial_fit(unseen[0], min_growth="often")
+    assert vars(clusterer) == before
     with pytest.raises(NotFittedError):
         HiLanderClustering().recluster()

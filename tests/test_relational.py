@@ -285,13 +285,17 @@ def test_the_threshold_is_the_last_one_and_levels_are_bounded(data, trained):
 def test_peaks_are_the_densest_members(data, trained):
     model, threshold, *_ = trained
     features = unit_rows(data[2])
-    reported = []
+    reported, stages = [], []
     hierarchy, graph = grow_by_relations(
         features,
         model,
         cluster_settings(threshold),
         on_level=lambda *seen: reported.append(seen),
+        on_stage=lambda what: stages.append((what.partition(" of ")[0], len(reported))),
     )
+    # Each is said when it begins: no level is known before the last of them.
+    assert [count for _, count in stages] == [0] * 6
+    assert [what for what, _ in stages][::4] == ["the search for neighbours", "clusters"]
     levels, density, _ = cluster(data[2], model, threshold)
     assert hierarchy.n_levels == len(levels)
     for labels, peaks, expected in zip(hierarchy.labels, hierarchy.peaks, levels, strict=True):

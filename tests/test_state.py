@@ -18,7 +18,8 @@ TRAINED = dict(architecture="gcn", max_iter=1, hidden_dim=4, n_neighbors=5)
 CALLS = {
     "fit": lambda clusterer: clusterer.fit(X[::2]),
     "fit with labels": lambda clusterer: clusterer.fit(X[::2], Y[::2]),
-    "partial_fit": lambda clusterer: clusterer.partial_fit(NEW),
+    "partial_fit": lambda clusterer: clusterer.partial_fit(NEW, min_growth=None),
+    "partial_fit, all anew": lambda clusterer: clusterer.partial_fit(NEW),
     "recluster": lambda clusterer: clusterer.recluster(),
     "relabel": lambda clusterer: clusterer.relabel(linkage_threshold=0.9, min_cluster_size=2),
     "predict": lambda clusterer: clusterer.predict(NEW),

@@ -104,7 +104,10 @@ def test_bad_npz(tmp_path, arrays, options, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,x\n", "column 'b' is not of numbers. Say what is no feature by --id-column"),
+        (
+            "a,b\n1,x\n",
+            "'b' is not of numbers: row 0, .*, has 'x'. Say what .* by --id-column",
+        ),
         ("a,b\n1,\n", "row 0, counted from 0, has NaN"),
         ("a,b\n", "is empty"),
         ("", "cannot be read"),

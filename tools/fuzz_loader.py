@@ -225,7 +225,9 @@ class Trial:
         estimator.split_candidates()
         estimator.soft_membership()
         estimator.relabel(linkage_threshold=0.01)
-        estimator.partial_fit(np.resize(self.X, (len(self.X), estimator.n_features_in_)))
+        X = np.resize(self.X, (len(self.X), estimator.n_features_in_))
+        estimator.partial_fit(X, min_growth=None)
+        estimator.partial_fit(X, min_growth=1)
 
     def _labels(self, estimator: HiLanderClustering) -> list[list[int]]:
         known = getattr(estimator, "n_features_in_", self.X.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,7 +86,7 @@ def run_cluster(options: Namespace, progress: Progress) -> None:
         text_column=options.text_column,
     )
     samples = _read_samples(options, table)
-    progress.say(f"clustering {counted(len(table.X), 'row')}; levels are said once all is known")
+    progress.say(f"clustering {counted(len(table.X), 'row')}")
     with progress.estimator() as verbose:
         clusterer.set_params(**_parameters(options), verbose=verbose).fit(table.X)
     labels = clusterer.labels_
@@ -134,6 +135,8 @@ def _check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Path | None]
             raise ValueError(f"{path}: there is no folder {path.resolve().parent}.")
         if path.is_dir():
             raise ValueError(f"{path} is a folder.")
+        if not os.access(path.resolve().parent, os.W_OK):
+            raise ValueError(f"{path}: nothing can be written to its folder.")
         if path.resolve() in taken:
             raise ValueError(f"{path} would be overwritten: it is read from, or written twice.")
         taken.add(path.resolve())
@@ -169,7 +172,17 @@ def _read_samples(options: Namespace, table: Table) -> np.ndarray | list[str] | 
             import_pillow()
     elif options.texts is not None:
         samples = read_texts(options.texts)
-    return None if samples is None else check_samples(samples, len(table.X))
+    if samples is None:
+        return None
+    if len(samples) != len(table.X):
+        what, path = ("image", options.images) if options.images else ("text", options.texts)
+        raise ValueError(
+            f"{path} has {counted(len(samples), what)}, but there are {len(table.X):,} rows."
+        )
+    try:
+        return check_samples(samples, len(table.X))
+    except ValueError as error:
+        raise ValueError(f"{options.images or options.texts}: {error}") from error
 
 
 def _merge_candidates(clusterer: HiLanderClustering) -> list[MergeCandidate]:

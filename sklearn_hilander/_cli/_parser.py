@@ -73,9 +73,21 @@ def _add_fit(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="column that is no feature; may be given several times",
     )
-    fit.add_argument("--architecture", choices=sorted(ARCHITECTURES), default="relational")
-    fit.add_argument("--max-iter", type=_at_least_1, metavar="N", help="passes or epochs")
-    fit.add_argument("--metric", choices=("cosine", "euclidean"), default="cosine")
+    fit.add_argument(
+        "--architecture",
+        choices=sorted(ARCHITECTURES),
+        default="relational",
+        help="what learns; see the user guide (default: %(default)s)",
+    )
+    fit.add_argument(
+        "--max-iter", type=_at_least_1, metavar="N", help="passes or epochs of learning"
+    )
+    fit.add_argument(
+        "--metric",
+        choices=("cosine", "euclidean"),
+        default="cosine",
+        help="how near two rows are (default: %(default)s)",
+    )
     _add_common(fit)
 
 
@@ -124,23 +136,44 @@ def _add_cluster(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="column that is no feature; may be given several times",
     )
-    cluster.add_argument("--min-cluster-size", type=_at_least_1, metavar="N")
     cluster.add_argument(
-        "--metric", choices=("cosine", "euclidean"), help="(default: the model's; else cosine)"
+        "--min-cluster-size",
+        type=_at_least_1,
+        metavar="N",
+        help="smaller clusters count as none, -1 (default: the model's; else 1)",
+    )
+    cluster.add_argument(
+        "--metric",
+        choices=("cosine", "euclidean"),
+        help="how near two rows are (default: the model's; else cosine)",
     )
     _add_common(cluster)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--n-neighbors", type=_at_least_1, metavar="N")
+    parser.add_argument(
+        "--n-neighbors",
+        type=_at_least_1,
+        metavar="N",
+        help="how many neighbours of each row are looked at (default: the model's; else what suits "
+        "the architecture)",
+    )
     parser.add_argument(
         "--linkage-threshold",
         type=_probability,
         metavar="P",
         help="join above this probability; higher is more cautious (default: as learned)",
     )
-    parser.add_argument("--random-state", type=_seed, default=0, metavar="N", help="default: 0")
-    parser.add_argument("--n-jobs", type=int, metavar="N", help="threads; -1 for all cores")
+    parser.add_argument(
+        "--random-state",
+        type=_seed,
+        default=0,
+        metavar="N",
+        help="seed of all that is random (default: 0)",
+    )
+    parser.add_argument(
+        "--n-jobs", type=int, metavar="N", help="threads; -1 for all cores (default: torch's own)"
+    )
     parser.add_argument("--device", default="auto", help="a torch device (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
     parser.add_argument(

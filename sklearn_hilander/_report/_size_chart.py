@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 from sklearn_hilander._members import SizeBins
 
 _STEP, _BAR, _HEIGHT, _TOP, _BOTTOM = 84, 30, 150, 22, 24
+# Of a digit of the names under the bars.
+_DIGIT = 7.5
 
 
 def size_chart(bins: SizeBins) -> str:
@@ -38,13 +41,14 @@ def size_chart(bins: SizeBins) -> str:
     if bins.n_noise:
         shares.append(("no cluster", 0.0, 0, bins.n_noise / n_rows, bins.n_noise))
     tallest = max([max(share[1], share[3]) for share in shares], default=1.0)
-    width, base = _STEP * len(shares), _TOP + _HEIGHT
+    step = max(_STEP, math.ceil(_DIGIT * (1 + max((len(share[0]) for share in shares), default=0))))
+    width, base = step * len(shares), _TOP + _HEIGHT
     parts = [
         f'<svg viewBox="0 0 {width} {base + _BOTTOM}" width="{width}" role="img" '
         'aria-label="Number of clusters, and of rows in them, by cluster size">'
     ]
     for k, (name, cluster_share, n_clusters, row_share, n_in_bin) in enumerate(shares):
-        middle = _STEP * k + _STEP / 2
+        middle = step * k + step / 2
         bars = [
             ("clusters", middle - _BAR - 1, cluster_share, n_clusters),
             ("rows", middle + 1, row_share, n_in_bin),

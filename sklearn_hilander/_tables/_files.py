@@ -35,7 +35,13 @@ def load_numpy(path: Path, mmap_mode: Literal["r"] | None = None) -> Any:
     except OSError:
         raise
     except Exception as error:  # zip, header and pickle errors are of many kinds
-        raise ValueError(f"{path} is no NumPy file of plain arrays: {error}") from error
+        # What numpy does not know it takes for a pickle, and says how to load it all the same.
+        why = (
+            ": it is damaged, of another kind, or holds objects"
+            if "pickle" in str(error)
+            else (f": {error}")
+        )
+        raise ValueError(f"{path} is no NumPy file of plain arrays{why}.") from error
 
 
 def _read_frame(path: Path, as_text: Iterable[str]) -> Any:

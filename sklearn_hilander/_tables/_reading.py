@@ -168,10 +168,20 @@ def _stack_columns(path: Path, columns: dict[str, np.ndarray]) -> np.ndarray:
     for name, values in columns.items():
         if values.dtype.kind not in "biuf":
             raise ValueError(
-                f"{path}: column {name!r} is not of numbers. Say what is no feature by "
-                "--id-column, --text-column, --label-column or --ignore-column."
+                f"{path}: column {name!r} is not of numbers{_first_word(values)}. Say what is no "
+                "feature by --id-column, --text-column, --label-column or --ignore-column."
             )
     return np.column_stack([values.astype(np.float64) for values in columns.values()])
+
+
+def _first_word(values: np.ndarray) -> str:
+    """Which row holds something else first, and what."""
+    for row, value in enumerate(values.tolist()):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return f": row {row}, counted from 0, has {str(value)[:40]!r}"
+    return ""
 
 
 def _check_finite(path: Path, X: np.ndarray) -> None:

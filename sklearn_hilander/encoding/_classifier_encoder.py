@@ -18,6 +18,7 @@ from torch import nn
 
 from sklearn_hilander._callbacks import CallbackSupportMixin, fit_task, with_callbacks
 from sklearn_hilander._device import resolve_device, thread_limit
+from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander.encoding._training import (
     TrainingSettings,
@@ -34,7 +35,11 @@ _FLOATS = [np.float64, np.float32]
 
 
 class ClassifierEncoder(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CallbackSupportMixin,
+    DocumentationLinkMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Embeddings learned by classification, for clustering classes never seen.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -159,9 +160,19 @@ class ClusterSizeDisplay:
         ax.set(xlabel="Cluster size", ylabel="Share in %")
         ax.margins(y=0.12)
         fade_spines(ax)
+        _slant_if_crowded(ax)
         ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _slant_if_crowded(ax: Any) -> None:
+    """Slant the names of bins where they would run into each other."""
+    ax.figure.draw_without_rendering()  # how wide they are depends on it
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    if any(one.x1 + 2 > other.x0 for one, other in pairwise(boxes)):
+        for label in ax.get_xticklabels():
+            label.set(rotation=30, ha="right", rotation_mode="anchor")
 
 
 def _number(number: int) -> str:
