@@ -31,6 +31,8 @@ _LOWEST_FOR_TRUTH, _LOWEST = 0.4, 0.15
 _REMEMBERED = 25
 # Thresholds whose score is this close to the best are as good; the middle one is taken.
 _PLATEAU = 0.02
+# A decoder has to be better than the ones before it by more than this, which is within chance.
+_AS_GOOD = 0.01
 
 
 def train_relational(
@@ -193,10 +195,12 @@ class _School:
 
 
 def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Decoder]:
-    """Threshold of the judge, and the decoder that does best; of equal ones the first.
+    """Threshold of the judge, and the decoder that does best; the first of those as good.
 
     Of each decoder, the middle of the thresholds whose pairwise and BCubed F are as good as the
-    best.
+    best. The judge's is drawn half the way to one half, where it would be if its probabilities were
+    true: on classes never seen that is nearer to the best than where it is on those that it was
+    trained on, out of fold or not.
     """
     found = []
     for kind in CANDIDATES:
@@ -206,11 +210,15 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
             decoded = list(partitions(kind, school.links, school.start, judge, _LOWEST, every=True))
             scores.append([_mean_f(school.y, labels) for _, labels in decoded])
         mean = np.mean(scores, axis=0)
+        thresholds = np.array([threshold for threshold, _ in decoded])
         good = np.flatnonzero(mean >= mean.max() - _PLATEAU)
         at = good[len(good) // 2]
-        found.append((mean[at], Decoder(kind, decoded[at][0])))
-    best = max(found, key=lambda one: one[0])
-    return found[0][1].threshold, best[1]
+        if kind == "judge":
+            at = np.argmin(np.abs(thresholds - (thresholds[at] + 0.5) / 2))
+        found.append((mean[at], Decoder(kind, float(thresholds[at]))))
+    best = max(score for score, _ in found)
+    decoder = next(decoder for score, decoder in found if score >= best - _AS_GOOD)
+    return found[0][1].threshold, decoder
 
 
 def _mean_f(y: np.ndarray, labels: np.ndarray) -> float:

@@ -9,6 +9,8 @@ communities across time scales", PNAS 2010, ask the same of a walk's length).
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from sklearn_hilander._flow import flow_clusters
@@ -57,8 +59,6 @@ def most_stable(clusters: list[np.ndarray]) -> int:
     """
     if len(clusters) < 3:
         return 0
-    agreement = np.array(
-        [bcubed_f_score(a, b) for a, b in zip(clusters, clusters[1:], strict=False)]
-    )
+    agreement = np.array([bcubed_f_score(a, b) for a, b in pairwise(clusters)])
     both_sides = (agreement[1:] + agreement[:-1]) / 2
     return 1 + int(np.flatnonzero(both_sides >= both_sides.max() - _AS_GOOD)[-1])

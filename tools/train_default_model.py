@@ -31,9 +31,9 @@ from sklearn_hilander._relational_training import train_relational
 from sklearn_hilander.datasets import load_glyphs, make_identities
 
 N_IDENTITIES, N_CROWDED = 24, 6
-# The judge alone does best on the mixture. On data of other kinds its probabilities are off, most of
-# all where a class is several clouds: average linkage cut where a stable flow is does not depend
-# on them alone. .35 is never far from the best on any data that was tried (what_we_tried.rst).
+# The judge alone does best on the mixture. On data of other kinds its probabilities are off, most
+# where a class is several clouds: average linkage cut where a stable flow is does not depend on
+# them alone. .35 is never far from the best on any data that was tried (what_we_tried.rst).
 THRESHOLD = 0.35
 DECODER = "stable"
 N_NEIGHBORS, HIDDEN_DIM, LEARNING_RATE, BATCH_SIZE, N_STEPS = 40, 64, 3e-3, 2_048, 1_000
