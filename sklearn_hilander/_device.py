@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -70,6 +70,11 @@ def thread_limit(n_jobs: int | None, *, repeatable: bool = False) -> Iterator[in
             yield n_threads
     finally:
         torch.set_num_threads(before)
+
+
+def one_blas_thread() -> AbstractContextManager:
+    """Give numpy's linear algebra one thread, for blocks that have a thread each."""
+    return _threadpools().limit(limits=1, user_api="blas")
 
 
 @cache

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from sklearn_hilander import _neighbors
+from sklearn_hilander import _exact_search, _neighbors
 from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors, resolve_algorithm
 
 
@@ -14,7 +14,8 @@ def unit_rows(rng, n, d):
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_brute_equals_scikit_learn(rng, metric, monkeypatch):
-    monkeypatch.setattr(_neighbors, "_BLOCK_ELEMENTS", 700)  # several blocks
+    monkeypatch.setattr(_exact_search, "_BLOCK_ROWS", 20)
+    monkeypatch.setattr(_exact_search, "_PANEL_COLUMNS", 30)
     X = unit_rows(rng, 103, 7)
     graph = build_neighbor_graph(X, 5, metric=metric, algorithm="brute")
     distances, indices = NearestNeighbors(n_neighbors=5, metric=metric).fit(X).kneighbors()
