@@ -3,7 +3,7 @@
     python -m benchmarks.search
     python -m benchmarks.search --rows 50000 --queries 50000 --threads 1 2 --repeats 3
 
-faiss (faiss-cpu) is no requirement of the package: without it, its column says "not installed". Each
+faiss (faiss-cpu) is no requirement of the package: without it, its line says "not installed". Each
 method and number of threads runs in a process of its own, so that no setting carries over.
 """
 

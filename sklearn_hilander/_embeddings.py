@@ -47,11 +47,12 @@ class RowScaler:
 
     Attributes
     ----------
-    metric : {"cosine", "euclidean"}
+    metric : {"cosine", "euclidean", "precomputed"}
+        "precomputed" has no rows to scale.
     center : ndarray of shape (n_features,), float64, or None
         For "euclidean": subtracted from each row.
     scale : float
-        For "euclidean": length that becomes 1.
+        For "euclidean": length that becomes 1. For "precomputed": distance of similarity 0.
     """
 
     metric: str

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander._callbacks import FitTask
+from sklearn_hilander._distance_joining import join_by_distances, refuse_distances
+from sklearn_hilander._distances import check_distances
 from sklearn_hilander._joining import Assignment, assign_rows
 from sklearn_hilander._reclustering import recluster
 from sklearn_hilander._row_constraints import RowConstraints, check_constraints
@@ -65,12 +67,25 @@ class NewRowsMixin:
         -------
         labels : ndarray of shape (n_samples,), int64
 
+        Notes
+        -----
+        For ``metric="precomputed"`` `X` has the distances of the new rows to the fitted ones, of
+        shape (n_samples, n_fitted), as ``KNeighborsTransformer.transform`` gives them; a distance
+        of 0 makes a row a copy. A row joins a known one that it is nearer to than that one's third
+        neighbour. How rows that join none lie to each other is not known: each is a cluster of
+        its own. Constraints cannot be given.
+
         Raises
         ------
         ValueError
             Also for constraints that known clusters contradict.
         """
         check_is_fitted(self, "labels_")
+        if self._known.scaler.metric == "precomputed":
+            if any(given is not None for given in (must_link, cannot_link, groups)):
+                refuse_distances(self._known, "Constraints on new rows")
+            distances = check_distances(self, X, reset=False, square=False)
+            return join_by_distances(distances, self._known)
         return self._assign(X, must_link, cannot_link, groups)[1].labels
 
     def partial_fit(
@@ -123,6 +138,7 @@ class NewRowsMixin:
         """
         if not hasattr(self, "labels_"):
             return self.fit(X, y, must_link=must_link, cannot_link=cannot_link, groups=groups)
+        refuse_distances(self._known, "partial_fit")
         with unchanged_on_failure(self), self._threads() as n_threads:
             constraints, assignment = self._assign(X, must_link, cannot_link, groups)
             known, model = self._known, self._model
@@ -170,6 +186,7 @@ class NewRowsMixin:
         """
         check_is_fitted(self, "labels_")
         check_scalar(min_growth, "min_growth", Real, min_val=1)
+        refuse_distances(self._known, "recluster")
         known, model = self._known, self._model
         if len(known.nodes) < min_growth * known.n_clustered:
             return self
