@@ -15,6 +15,8 @@ from sklearn_hilander._memory import IN_PARTS, check_memory, embedding_need
 _CHUNK_ROWS = 16_384
 _FARTHEST = float(np.finfo(np.float32).max)
 _MEDIAN_SAMPLE = 2_000
+# Rows that all of the sample are compared with at once: 33 MB of distances.
+_PROBED_ROWS = 2_048
 
 
 @dataclass(frozen=True)
@@ -241,8 +243,11 @@ def _kth_distances(
     best = np.full((len(probe), 0), np.inf)
     probe = probe.astype(np.float64)
     own = (probe * probe).sum(axis=1)[:, None]
-    for start in _chunks(X):
-        rows = scaler(X[start : start + _CHUNK_ROWS]).astype(np.float64)
+    for start in range(0, len(X), _PROBED_ROWS):
+        rows = scaler(X[start : start + _PROBED_ROWS]).astype(np.float64)
         squared = own + (rows * rows).sum(axis=1) - 2 * probe @ rows.T
-        best = np.sort(np.concatenate([best, squared], axis=1), axis=1)[:, :k]
-    return np.sqrt(np.maximum(best[:, -1], 0))
+        best = np.concatenate([best, squared], axis=1)
+        if best.shape[1] > k:
+            best.partition(k - 1, axis=1)
+            best = best[:, :k].copy()
+    return np.sqrt(np.maximum(best.max(axis=1), 0))

@@ -27,7 +27,7 @@ from sklearn_hilander._distances import check_distances
 from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._inspection import InspectionMixin
-from sklearn_hilander._model import Model, ModelSettings, meta_train
+from sklearn_hilander._model import Model, ModelSettings, check_sees_graphs, meta_train
 from sklearn_hilander._new_rows import NewRowsMixin
 from sklearn_hilander._row_constraints import check_constraints
 from sklearn_hilander._saving import SavingMixin, pretrained_model
@@ -105,8 +105,9 @@ class HiLanderClustering(
         A torch device; "auto" is CUDA if there is one, else the CPU. "relational" computes its
         relations on the CPU.
     n_jobs : int, optional
-        Threads; None leaves them to torch, -1 means all cores. Given a `random_state`, an "hnsw"
-        index is built by one thread, and numpy's linear algebra has one: otherwise they would
+        Threads; None leaves them to torch, -1 means all cores, or their share in a worker of
+        joblib, as searches over parameters have them. Given a `random_state`, an "hnsw" index
+        is built by one thread, and numpy's linear algebra has one: otherwise they would
         differ from run to run.
     memory : str or joblib.Memory, optional
         Keeps trained models, so that a search over `linkage_threshold` trains once a fold.
@@ -488,6 +489,8 @@ class HiLanderClustering(
         return pretrained._model
 
     def _check_model_width(self, model: Model) -> None:
+        if self.metric == "precomputed":
+            check_sees_graphs(model.architecture)
         if model.n_features not in (None, self.n_features_in_):
             raise ValueError(
                 f"X has {self.n_features_in_} features, but the model was meta-trained on "

@@ -128,8 +128,8 @@ ROOMS = {
     },
     "_estimator": {
         "_architectures", "_callbacks", "_checkpoint", "_clustering", "_device", "_distances",
-        "_documentation", "_growth", "_inspection", "_model", "_new_rows", "_row_constraints", "_saving", "_state",
-        "_validation", "metrics",
+        "_documentation", "_growth", "_inspection", "_model", "_new_rows", "_row_constraints",
+        "_saving", "_state", "_validation", "metrics",
     },
     "_members": set(),
     "_samples": set(),

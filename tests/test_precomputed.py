@@ -154,8 +154,8 @@ def test_new_rows_by_their_distances_to_fitted_ones(rng):
 
 
 def test_labels_teach_on_one_graph_and_serve_on_another(rng):
-    X, y = make_clusters(rng, n_clusters=12, size=12, spread=0.2)
-    Z, z = make_clusters(np.random.default_rng(7), n_clusters=9, size=12, spread=0.2)
+    X, y = make_clusters(rng, n_clusters=12, size=12, spread=0.15)
+    Z, z = make_clusters(np.random.default_rng(7), n_clusters=9, size=12, spread=0.15)
     params = dict(max_iter=1, hidden_dim=8, n_neighbors=12)
     clusterer = precomputed(**params).fit(graph_of(X), y)
     assert pairwise_f_score(z, clusterer.fit_predict(graph_of(Z))) > 0.8
@@ -165,11 +165,13 @@ def test_labels_teach_on_one_graph_and_serve_on_another(rng):
     assert clusterer.score(graph_of(X), y) > 0.8
     assert clusterer.n_features_in_ == len(Z)
     calibrated = precomputed(architecture="untrained").fit(graph_of(X), y)
-    assert calibrated.linkage_threshold_ != 0.5
+    assert calibrated.score(graph_of(X), y) >= precomputed(pretrained=None).fit(graph_of(X)).score(
+        graph_of(X), y
+    )
 
 
 def test_constraints_are_kept(rng):
-    X, y = make_clusters(rng, n_clusters=4, size=12)
+    X, _ = make_clusters(rng, n_clusters=4, size=12)
     apart, together = [(0, 1)], [(0, 40)]
     for model in MODELS:
         labels = precomputed(**model).fit_predict(
@@ -206,7 +208,7 @@ def test_what_distances_do_not_suffice_for(rng):
     before = clusterer.labels_.copy()
     for call in (
         lambda: clusterer.partial_fit(graph_of(X)),
-        lambda: clusterer.recluster(),
+        clusterer.recluster,
         lambda: clusterer.soft_membership(graph_of(X)),
         lambda: clusterer.predict(graph_of(X), groups=np.arange(len(X))),
     ):
@@ -217,7 +219,7 @@ def test_what_distances_do_not_suffice_for(rng):
         with pytest.raises(ValueError, match="networks see embeddings"):
             precomputed(architecture=architecture).fit(graph_of(X), y)
     of_rows = HiLanderClustering(architecture="gcn", max_iter=1, hidden_dim=4).fit(X, y)
-    with pytest.raises(ValueError, match="but the model was meta-trained on|networks see"):
+    with pytest.raises(ValueError, match="networks see"):
         precomputed(pretrained=of_rows).fit(graph_of(X))
 
 
@@ -247,7 +249,7 @@ def test_hostile_distances(rng, spoil, message):
     # Rows of another kind are not distances either.
     with pytest.raises(ValueError, match="square matrix"):
         precomputed().fit(rng.random((30, 4)))
-    with pytest.raises(TypeError, match="[Ss]parse"):
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
         HiLanderClustering().fit(sp.csr_array(distances))
 
 
