@@ -51,8 +51,8 @@ def thread_limit(n_jobs: int | None, *, repeatable: bool = False) -> Iterator[in
     Parameters
     ----------
     n_jobs : int or None
-        None leaves them as they are; -1 means all cores, as in joblib, or in one of joblib's workers
-        as many as it was given.
+        None leaves them as they are; -1 means all cores, as in joblib, or in a worker of joblib as
+        many as it was given.
     repeatable : bool, default=False
         Give up on speed that costs the same bits in the next run: numpy's linear algebra gets one
         thread, and torch adds on the CPU in a fixed order.
@@ -77,7 +77,7 @@ def thread_limit(n_jobs: int | None, *, repeatable: bool = False) -> Iterator[in
 def _n_threads(n_jobs: int) -> int:
     wanted = effective_n_jobs(n_jobs)
     backend: Any = get_active_backend()[0]
-    if n_jobs < 0 and getattr(backend, "nesting_level", 0):
+    if n_jobs < 0 and backend.nesting_level:
         # joblib says in the environment of its workers, which torch reads, how many are theirs.
         return min(wanted, torch.get_num_threads())
     return wanted
