@@ -79,7 +79,7 @@ class HiLanderClustering(
         any scale; of each row the `n_neighbors` least ones count (see the user guide). The
         paper's networks cannot do with it.
     algorithm : {"auto", "brute", "hnsw"}, default="auto"
-        Neighbour search: exact, or approximate with hnswlib. "auto" is exact up to 30,000 rows.
+        Neighbour search: exact, or approximate with hnswlib. "auto" is exact up to 50,000 rows.
     architecture : {"relational", "gcn", "gat", "paper-gcn", "paper-gat", "untrained"} or \
             Architecture, default="relational"
         The model. "relational" sees only how rows stand to each other, so its weights fit

@@ -8,8 +8,8 @@ from torch import Tensor
 from sklearn_hilander._exact_search import search_exact
 from sklearn_hilander._types import NeighborGraph
 
-# Rows from which the approximate search is the quicker one; see the scale benchmark.
-AUTO_BRUTE_MAX_ROWS = 30_000
+# Rows from which the approximate search takes less processor time; figures in docs/user_guide.rst.
+AUTO_BRUTE_MAX_ROWS = 50_000
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 100
 HNSW_EF = 64
