@@ -20,7 +20,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from benchmarks.machine import describe_machine, peak_memory_mb
+from benchmarks.machine import describe_machine
 from sklearn_hilander.datasets import make_identities
 
 METHODS = ("brute", "mm and topk", "faiss")
@@ -64,7 +64,6 @@ def measure(method: str, args: argparse.Namespace, k: int, threads: int) -> dict
     X, _ = make_identities(args.rows, n_features=args.features, mean_size=20, random_state=0)
     X = np.ascontiguousarray(X / np.linalg.norm(X, axis=1, keepdims=True), dtype=np.float32)
     call = searcher(method, X, min(args.queries, len(X)), k, threads)
-    before = peak_memory_mb()
     times = []
     for _ in range(args.repeats):
         cpu, wall = time.process_time(), time.perf_counter()
@@ -77,7 +76,7 @@ def measure(method: str, args: argparse.Namespace, k: int, threads: int) -> dict
         first = first[:, 1:]
     return {
         "method": method, "k": k, "threads": threads, "cpu_s": cpu, "wall_s": wall,
-        "memory_mb": round(peak_memory_mb() - before), "neighbors": first.tolist(),
+        "neighbors": first.tolist(),
     }  # fmt: skip
 
 
@@ -131,7 +130,7 @@ def report(rows: dict[str, dict | None], k: int, threads: int) -> None:
         ratio = f"{row['cpu_s'] / faiss['cpu_s']:.2f} x faiss" if faiss else ""
         print(
             f"{name} CPU {row['cpu_s']:7.2f} s, wall {row['wall_s']:7.2f} s, "
-            f"{row['memory_mb']:5d} MB, same neighbours {same:.4f} {ratio}",
+            f"same neighbours {same:.4f} {ratio}",
             flush=True,
         )
 
