@@ -88,7 +88,7 @@ def plan_clusters(description: object) -> dict[str, ArraySpec]:
         If the description is not one of `describe_clusters`.
     """
     given = check_keys(_completed(description), _KEYS, "the clusters")
-    if given["metric"] not in ("cosine", "euclidean"):
+    if given["metric"] not in ("cosine", "euclidean", "precomputed"):
         raise SavedFileError("the metric of the clusters is not known.")
     check_float(given["scale"], "the scale of the embeddings", np.finfo(np.float64).tiny)
     check_float(given["linkage_threshold"], "the linkage threshold", 0, 1)

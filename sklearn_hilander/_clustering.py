@@ -7,15 +7,18 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from sklearn_hilander._constraints import NodeConstraints
+from sklearn_hilander._distances import distance_graph
 from sklearn_hilander._embeddings import (
     Embeddings,
     RowScaler,
     canonical_embeddings,
     fit_row_scaler,
 )
+from sklearn_hilander._graph_embedding import EmbeddedGraph, embed_graph
 from sklearn_hilander._growth import ClusterSettings, OnLevel, OnStage
 from sklearn_hilander._merge_tree import components, first_come
 from sklearn_hilander._neighbors import build_neighbor_graph
@@ -142,7 +145,8 @@ def cluster_rows(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray of shape (n_samples, n_features), or csr_array of shape (n_samples, n_samples)
+        Rows; or for "precomputed" their distances, of `check_distances`.
     model : Model
     settings : ClusterSettings
     on_level : callable, optional
@@ -153,6 +157,8 @@ def cluster_rows(
     -------
     KnownClusters
     """
+    if settings.metric == "precomputed":
+        return _cluster_graph(X, model, settings, on_level, constraints)
     scaler = fit_row_scaler(X, settings.metric, settings.n_neighbors)
     embeddings = canonical_embeddings(X, scaler)
     nodes = np.arange(len(X)) if settings.faithful else embeddings.inverse
@@ -178,6 +184,7 @@ def cluster_embeddings(
     settings: ClusterSettings,
     *,
     mean_features: np.ndarray | None = None,
+    embedded: EmbeddedGraph | None = None,
     on_level: OnLevel | None = None,
     on_stage: OnStage | None = None,
     constraints: NodeConstraints | None = None,
@@ -197,6 +204,8 @@ def cluster_embeddings(
     settings : ClusterSettings
     mean_features : ndarray of shape (n_samples, n_features), float32, optional
         As in `grow_by_scorer`, where each sample is a node.
+    embedded : EmbeddedGraph, optional
+        That the embeddings were made for.
     on_level, on_stage : callable, optional
     constraints : NodeConstraints, optional
         On the nodes.
@@ -225,8 +234,13 @@ def cluster_embeddings(
             on_level=on_level,
             on_stage=on_stage,
             constraints=constraints,
+            **({} if embedded is None else {"embedded": embedded}),
         )
-    if graph is None:
+    if embedded is not None:
+        graph = NeighborGraph(
+            torch.from_numpy(embedded.indices), torch.from_numpy(embedded.similarities)
+        )
+    elif graph is None:
         distinct = torch.from_numpy(embeddings.features)
         graph = build_neighbor_graph(distinct, settings.n_neighbors, **settings.search())
     known = KnownClusters(
@@ -246,6 +260,55 @@ def cluster_embeddings(
         groups=None if group_names is None else KnownGroups(group_names, constraints.members),
     )
     return numbered(known)
+
+
+def embed_distances(
+    distances: sp.csr_array, n_neighbors: int
+) -> tuple[Embeddings, RowScaler, EmbeddedGraph]:
+    """Embeddings of rows of which distances alone are known.
+
+    Parameters
+    ----------
+    distances : csr_array of shape (n_samples, n_samples)
+        Of `check_distances`.
+    n_neighbors : int
+
+    Returns
+    -------
+    embeddings : Embeddings
+        Their hashes tell rows apart and nothing else: new rows have none to match.
+    scaler : RowScaler
+        Its scale is the distance of similarity 0.
+    embedded : EmbeddedGraph
+    """
+    graph = distance_graph(distances, n_neighbors)
+    embedded = embed_graph(graph, n_neighbors)
+    hashes = np.arange(len(graph.first), dtype=np.uint64)
+    embeddings = Embeddings(embedded.features, graph.inverse, graph.counts, hashes, graph.first)
+    return embeddings, RowScaler("precomputed", scale=embedded.far), embedded
+
+
+def _cluster_graph(
+    distances: sp.csr_array,
+    model: Grower,
+    settings: ClusterSettings,
+    on_level: OnLevel | None,
+    constraints: RowConstraints | None,
+) -> KnownClusters:
+    """`cluster_rows` for rows of which distances alone are known."""
+    embeddings, scaler, embedded = embed_distances(distances, settings.n_neighbors)
+    nodes = embeddings.inverse
+    return cluster_embeddings(
+        embeddings,
+        scaler,
+        nodes,
+        model,
+        settings,
+        embedded=embedded,
+        on_level=on_level,
+        constraints=None if constraints is None else constraints.on_nodes(nodes),
+        group_names=None if constraints is None else constraints.group_names,
+    )
 
 
 def numbered(known: KnownClusters) -> KnownClusters:

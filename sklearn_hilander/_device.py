@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
 import torch
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController  # which scikit-learn requires
 
 
@@ -50,7 +51,8 @@ def thread_limit(n_jobs: int | None, *, repeatable: bool = False) -> Iterator[in
     Parameters
     ----------
     n_jobs : int or None
-        None leaves them as they are; -1 means all cores, as in joblib.
+        None leaves them as they are; -1 means all cores, as in joblib, or in a worker of joblib as
+        many as it was given.
     repeatable : bool, default=False
         Give up on speed that costs the same bits in the next run: numpy's linear algebra gets one
         thread, and torch adds on the CPU in a fixed order.
@@ -62,7 +64,7 @@ def thread_limit(n_jobs: int | None, *, repeatable: bool = False) -> Iterator[in
     """
     before = torch.get_num_threads()
     if n_jobs is not None:
-        torch.set_num_threads(effective_n_jobs(n_jobs))
+        torch.set_num_threads(_n_threads(n_jobs))
     n_threads = torch.get_num_threads()
     blas = 1 if repeatable else None if n_jobs is None else n_threads
     try:
@@ -70,6 +72,20 @@ def thread_limit(n_jobs: int | None, *, repeatable: bool = False) -> Iterator[in
             yield n_threads
     finally:
         torch.set_num_threads(before)
+
+
+def _n_threads(n_jobs: int) -> int:
+    wanted = effective_n_jobs(n_jobs)
+    backend: Any = get_active_backend()[0]
+    if n_jobs < 0 and backend.nesting_level:
+        # joblib says in the environment of its workers, which torch reads, how many are theirs.
+        return min(wanted, torch.get_num_threads())
+    return wanted
+
+
+def one_blas_thread() -> AbstractContextManager:
+    """Give numpy's linear algebra one thread, for blocks that have a thread each."""
+    return _threadpools().limit(limits=1, user_api="blas")
 
 
 @cache

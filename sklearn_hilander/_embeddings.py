@@ -18,6 +18,8 @@ _CHUNK_ROWS = 16_384
 _FARTHEST = float(np.finfo(np.float32).max)
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 _MEDIAN_SAMPLE = 2_000
+# Rows that all of the sample are compared with at once: 33 MB of distances.
+_PROBED_ROWS = 2_048
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,12 @@ class RowScaler:
 
     Attributes
     ----------
-    metric : {"cosine", "euclidean"}
+    metric : {"cosine", "euclidean", "precomputed"}
+        "precomputed" has no rows to scale.
     center : ndarray of shape (n_features,), float64, or None
         For "euclidean": subtracted from each row.
     scale : float
-        For "euclidean": length that becomes 1.
+        For "euclidean": length that becomes 1. For "precomputed": distance of similarity 0.
     """
 
     metric: str
@@ -279,8 +282,11 @@ def _kth_distances(
     best = np.full((len(probe), 0), np.inf)
     probe = probe.astype(np.float64)
     own = (probe * probe).sum(axis=1)[:, None]
-    for start in _chunks(X):
-        rows = scaler(X[start : start + _CHUNK_ROWS]).astype(np.float64)
+    for start in range(0, len(X), _PROBED_ROWS):
+        rows = scaler(X[start : start + _PROBED_ROWS]).astype(np.float64)
         squared = own + (rows * rows).sum(axis=1) - 2 * probe @ rows.T
-        best = np.sort(np.concatenate([best, squared], axis=1), axis=1)[:, :k]
-    return np.sqrt(np.maximum(best[:, -1], 0))
+        best = np.concatenate([best, squared], axis=1)
+        if best.shape[1] > k:
+            best.partition(k - 1, axis=1)
+            best = best[:, :k].copy()
+    return np.sqrt(np.maximum(best.max(axis=1), 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
 
@@ -21,10 +23,11 @@ from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task,
 from sklearn_hilander._checkpoint import Checkpoint, open_checkpoint
 from sklearn_hilander._clustering import KnownClusters, cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
+from sklearn_hilander._distances import check_distances
 from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._inspection import InspectionMixin
-from sklearn_hilander._model import Model, ModelSettings, meta_train
+from sklearn_hilander._model import Model, ModelSettings, check_sees_graphs, meta_train
 from sklearn_hilander._new_rows import NewRowsMixin
 from sklearn_hilander._row_constraints import check_constraints
 from sklearn_hilander._saving import SavingMixin, pretrained_model
@@ -69,11 +72,14 @@ class HiLanderClustering(
         Most levels of the hierarchy. None means 10; for "relational", no limit.
     min_cluster_size : int, default=1
         Smaller clusters get the label -1.
-    metric : {"cosine", "euclidean"}, default="cosine"
+    metric : {"cosine", "euclidean", "precomputed"}, default="cosine"
         Similarity of two rows: their cosine, or a Gaussian of their distance whose width is the
-        median distance to the `n_neighbors`-th neighbour.
+        median distance to the `n_neighbors`-th neighbour. "precomputed" takes distances of any
+        kind instead of embeddings, as ``KNeighborsTransformer(mode="distance")`` gives them, on
+        any scale; of each row the `n_neighbors` least ones count (see the user guide). The
+        paper's networks cannot do with it.
     algorithm : {"auto", "brute", "hnsw"}, default="auto"
-        Neighbour search: exact, or approximate with hnswlib. "auto" is exact up to 30,000 rows.
+        Neighbour search: exact, or approximate with hnswlib. "auto" is exact up to 50,000 rows.
     architecture : {"relational", "gcn", "gat", "paper-gcn", "paper-gat", "untrained"} or \
             Architecture, default="relational"
         The model. "relational" sees only how rows stand to each other, so its weights fit
@@ -99,8 +105,9 @@ class HiLanderClustering(
         A torch device; "auto" is CUDA if there is one, else the CPU. "relational" computes its
         relations on the CPU.
     n_jobs : int, optional
-        Threads; None leaves them to torch, -1 means all cores. Given a `random_state`, an "hnsw"
-        index is built by one thread, and numpy's linear algebra has one: otherwise they would
+        Threads; None leaves them to torch, -1 means all cores, or their share in a worker of
+        joblib, as searches over parameters have them. Given a `random_state`, an "hnsw" index
+        is built by one thread, and numpy's linear algebra has one: otherwise they would
         differ from run to run.
     memory : str or joblib.Memory, optional
         Keeps trained models, so that a search over `linkage_threshold` trains once a fold.
@@ -132,7 +139,8 @@ class HiLanderClustering(
     exemplar_indices_ : ndarray of shape (`n_clusters_`,), int64
         Row of the peak of each cluster.
     cluster_centers_ : ndarray of shape (`n_clusters_`, n_features), float64
-        Mean of each cluster's rows; for "cosine", of the rows at unit length.
+        Mean of each cluster's rows; for "cosine", of the rows at unit length. Not for
+        "precomputed".
     cluster_sizes_ : ndarray of shape (`n_clusters_`,), int64
         Number of rows in each cluster.
     linkage_threshold_ : float
@@ -183,7 +191,7 @@ class HiLanderClustering(
         "linkage_threshold": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
         "max_levels": [None, Interval(Integral, 1, None, closed="left")],
         "min_cluster_size": [Interval(Integral, 1, None, closed="left")],
-        "metric": [StrOptions({"cosine", "euclidean"})],
+        "metric": [StrOptions({"cosine", "euclidean", "precomputed"})],
         "algorithm": [StrOptions({"auto", "brute", "hnsw"})],
         "architecture": [StrOptions(set(ARCHITECTURES)), Architecture],
         "pretrained": [None, str, os.PathLike, BaseEstimator],
@@ -206,7 +214,7 @@ class HiLanderClustering(
         linkage_threshold: float | Literal["auto"] = "auto",
         max_levels: int | None = None,
         min_cluster_size: int = 1,
-        metric: Literal["cosine", "euclidean"] = "cosine",
+        metric: Literal["cosine", "euclidean", "precomputed"] = "cosine",
         algorithm: Literal["auto", "brute", "hnsw"] = "auto",
         architecture: str | Architecture = "relational",
         pretrained: str | os.PathLike[str] | BaseEstimator | None = "default",
@@ -255,7 +263,8 @@ class HiLanderClustering(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Embeddings.
+            Embeddings. For ``metric="precomputed"`` distances of the rows to each other, a sparse
+            matrix or an array-like of shape (n_samples, n_samples).
         y : array-like of shape (n_samples,), optional
             Classes. A row labelled with the integer -1 belongs to no class: it stands alone.
             If given, everything learned earlier is forgotten. If not, the rows are clustered with
@@ -281,7 +290,7 @@ class HiLanderClustering(
             number of features than the model was trained on; for constraints that contradict
             each other, naming the rows.
         TypeError
-            For sparse input and generators.
+            For generators, and for sparse input unless ``metric="precomputed"``.
         """
         self._validate_params()
         with (
@@ -291,7 +300,7 @@ class HiLanderClustering(
             self._threads() as n_threads,
         ):
             X, y = self._check_training_input(X, y)
-            constraints = check_constraints(len(X), must_link, cannot_link, groups)
+            constraints = check_constraints(X.shape[0], must_link, cannot_link, groups)
             checkpoint = Checkpoint()
             if y is None:
                 model = self._model_at_hand()
@@ -356,11 +365,18 @@ class HiLanderClustering(
             In [0, 1].
         """
         check_is_fitted(self)
-        X = check_rows(self, X, reset=False)
+        # A copy: the number of other distances is none of the fitted ones.
+        precomputed = self.metric == "precomputed"
+        rows = copy(self)._check_rows_to_cluster(X, reset=precomputed)
         with self._threads() as n_threads:
             settings = self._cluster_settings(n_threads, self._model)
-            known = cluster_rows(X, self._model, settings)
+            known = cluster_rows(rows, self._model, settings)
         return pairwise_f_score(y, known.labels)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = tags.input_tags.sparse = self.metric == "precomputed"
+        return tags
 
     def __sklearn_clone__(self) -> Self:
         clone = super().__sklearn_clone__()
@@ -379,15 +395,21 @@ class HiLanderClustering(
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Validated rows, and classes from 0 or None."""
         if y is None:
-            return check_rows(self, X), None
-        X, y = check_rows(self, X, y)
+            return self._check_rows_to_cluster(X), None
+        rows, y = self._check_rows_to_cluster(X, y)
         classes, codes = np.unique(y, return_inverse=True)
         codes = codes.astype(np.int64)
         if classes.dtype.kind in "iu" and classes[0] == -1:
             alone = np.flatnonzero(codes == 0)
             codes[alone] = len(classes) + np.arange(len(alone))
             codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
-        return X, codes
+        return rows, codes
+
+    def _check_rows_to_cluster(self, X: ArrayLike, y: ArrayLike | None = None, **how: bool) -> Any:
+        """Validated rows or, for "precomputed", distances; with y, that too."""
+        if self.metric == "precomputed":
+            return check_distances(self, X, y, **how)
+        return check_rows(self, X, y, **how)
 
     def _threads(self) -> AbstractContextManager[int]:
         repeatable = self.random_state is not None and resolve_device(self.device).type == "cpu"
@@ -441,7 +463,11 @@ class HiLanderClustering(
             min_cluster_size=1,
         )
         seeded = isinstance(self.random_state, Integral)
-        checkpoint = open_checkpoint(self.checkpoint, X, y, settings, clustering, seeded=seeded)
+        seen: Any = X
+        if self.checkpoint is not None and issparse(seen):
+            edges = seen.tocoo()
+            seen = np.column_stack([edges.row, edges.col, edges.data])
+        checkpoint = open_checkpoint(self.checkpoint, seen, y, settings, clustering, seeded=seeded)
         settings = replace(settings, seed=checkpoint.seed)
         with task.subtask("meta-train", n_subtasks=None) as training:
             report = partial(self._report_step, training)
@@ -469,6 +495,8 @@ class HiLanderClustering(
         return pretrained._model
 
     def _check_model_width(self, model: Model) -> None:
+        if self.metric == "precomputed":
+            check_sees_graphs(model.architecture)
         if model.n_features not in (None, self.n_features_in_):
             raise ValueError(
                 f"X has {self.n_features_in_} features, but the model was meta-trained on "

@@ -13,6 +13,7 @@ from torch import Tensor
 from sklearn_hilander._cluster_rounds import cluster_by_relations
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._decode import constrain_forest, decode_forest
+from sklearn_hilander._graph_embedding import EmbeddedGraph, graph_builder_within
 from sklearn_hilander._hierarchy import grow_hierarchy
 from sklearn_hilander._level_record import growth_of_levels, peaks_of, rank_of
 from sklearn_hilander._neighbors import build_neighbor_graph
@@ -49,10 +50,13 @@ class ClusterSettings:
     faithful: bool
 
     def search(self, metric: str | None = None) -> dict[str, object]:
-        """Keyword arguments of `build_neighbor_graph`, for another metric if given."""
-        return dict(
-            metric=metric or self.metric, algorithm=self.algorithm, n_threads=self.n_threads
-        )
+        """Keyword arguments of `build_neighbor_graph`, for another metric if given.
+
+        Embeddings made for a graph of distances are unit rows.
+        """
+        metric = metric or self.metric
+        metric = "cosine" if metric == "precomputed" else metric
+        return dict(metric=metric, algorithm=self.algorithm, n_threads=self.n_threads)
 
 
 def grow_by_scorer(
@@ -62,6 +66,7 @@ def grow_by_scorer(
     *,
     weights: np.ndarray | None = None,
     mean_features: np.ndarray | None = None,
+    embedded: EmbeddedGraph | None = None,
     constraints: NodeConstraints | None = None,
     on_level: OnLevel | None = None,
     on_stage: OnStage | None = None,
@@ -76,6 +81,9 @@ def grow_by_scorer(
     settings : ClusterSettings
     weights, mean_features
         As in `iterate_levels`.
+    embedded : EmbeddedGraph, optional
+        That the embeddings were made for: level 0 has its edges, and no level has edges between its
+        components.
     constraints : NodeConstraints, optional
     on_level, on_stage : callable, optional
 
@@ -98,13 +106,21 @@ def grow_by_scorer(
         nonlocal labels
         scored.append(scores)
         strict = settings.faithful
-        if constraints is None:
+        if constraints is None and embedded is None:
             return decode_forest(level.graph, scores, threshold, strict=strict)
         indices = level.graph.indices.cpu().numpy()
-        nodes = np.repeat(np.arange(len(indices)), indices.shape[1])
-        forbidden = constraints.conflicting(labels, len(indices), nodes, indices.reshape(-1))
-        allowed = to_device(~forbidden.reshape(indices.shape))
+        free = np.ones(indices.shape, dtype=bool)
+        if embedded is not None:
+            part = embedded.components[level.peaks.cpu().numpy()]
+            free = part[indices] == part[:, None]
+        if constraints is not None:
+            nodes = np.repeat(np.arange(len(indices)), indices.shape[1])
+            forbidden = constraints.conflicting(labels, len(indices), nodes, indices.reshape(-1))
+            free &= ~forbidden.reshape(indices.shape)
+        allowed = to_device(free)
         forest = decode_forest(level.graph, scores, threshold, strict=strict, allowed=allowed)
+        if constraints is None:
+            return forest
         forest = constrain_forest(
             forest, scores.density, constraints, labels, join=level.depth == 0
         )
@@ -116,6 +132,13 @@ def grow_by_scorer(
             on_level(level.depth, level.graph.n_nodes, len(forest.roots))
 
     whole = settings.faithful and constraints is None
+    given = None
+    if embedded is not None:
+        k = min(settings.n_neighbors, embedded.indices.shape[1])
+        given = NeighborGraph(
+            to_device(np.ascontiguousarray(embedded.indices[:, :k])),
+            to_device(np.ascontiguousarray(embedded.similarities[:, :k])),
+        )
     levels, trace = grow_hierarchy(
         to_device(features),
         scorer,
@@ -130,6 +153,7 @@ def grow_by_scorer(
         min_nodes=settings.n_neighbors + 2 if whole else 2,
         weights=to_device(weights),
         mean_features=to_device(mean_features),
+        graph=given,
     )
     return growth_of_levels(
         levels, trace, scored, threshold, settings.faithful, constraints
@@ -142,6 +166,7 @@ def grow_by_relations(
     settings: ClusterSettings,
     *,
     weights: np.ndarray | None = None,
+    embedded: EmbeddedGraph | None = None,
     constraints: NodeConstraints | None = None,
     on_level: OnLevel | None = None,
     on_stage: OnStage | None = None,
@@ -154,6 +179,8 @@ def grow_by_relations(
     model : RelationalModel
     settings : ClusterSettings
     weights : ndarray of shape (n_nodes,), optional
+    embedded : EmbeddedGraph, optional
+        That the embeddings were made for: no pair is further apart than it leads.
     constraints : NodeConstraints, optional
     on_level, on_stage : callable, optional
 
@@ -170,7 +197,9 @@ def grow_by_relations(
         on_sphere(features, settings.metric),
         weights,
         model,
-        graph_builder(settings.n_neighbors, **settings.search("cosine")),
+        graph_builder(settings.n_neighbors, **settings.search("cosine"))
+        if embedded is None
+        else graph_builder_within(embedded, settings.n_neighbors),
         settings.linkage_threshold,
         settings.max_levels,
         constraints,
@@ -209,13 +238,14 @@ def on_sphere(features: np.ndarray, metric: str) -> np.ndarray:
     Parameters
     ----------
     features : ndarray of shape (n_nodes, n_features), float32
-    metric : {"cosine", "euclidean"}
+    metric : {"cosine", "euclidean", "precomputed"}
+        Embeddings made for a graph of distances are unit rows.
 
     Returns
     -------
     ndarray of shape (n_nodes, n_coordinates), float32
     """
-    if metric == "cosine":
+    if metric != "euclidean":
         return _within_span(features)
     # A fit centres its rows. Those of a stream have the center of its first rows.
     center = features.min(axis=0) / 2 + features.max(axis=0) / 2

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander import _views
 from sklearn_hilander._clustering import KnownClusters, decode_again
+from sklearn_hilander._distance_joining import refuse_distances
 from sklearn_hilander._merge_tree import Hierarchy
 from sklearn_hilander._state import unchanged_on_failure
 from sklearn_hilander._validation import check_rows
@@ -47,9 +48,15 @@ class InspectionMixin:
     def cluster_centers_(self) -> NDArray[np.float64]:
         """Mean of each cluster's rows, ndarray of shape (`n_clusters_`, n_features), float64.
 
-        For ``metric="cosine"`` the mean of the rows at unit length, not scaled itself.
+        For ``metric="cosine"`` the mean of the rows at unit length, not scaled itself. There is
+        none for ``metric="precomputed"``: distances have no mean.
         """
         check_is_fitted(self)
+        if self._known.scaler.metric == "precomputed":
+            raise AttributeError(
+                "cluster_centers_ needs embeddings, and metric='precomputed' has none: see "
+                "exemplar_indices_ for a row of each cluster."
+            )
         return _views.centers(self._known)
 
     @property
@@ -200,6 +207,7 @@ class InspectionMixin:
         check_scalar(top, "top", Integral, min_val=1)
         if X is None:
             return _views.fitted_membership(self._known, top)
+        refuse_distances(self._known, "soft_membership of new rows")
         X = check_rows(self, X, reset=False)
         with self._threads() as n_threads:
             settings = self._cluster_settings(n_threads, self._model)

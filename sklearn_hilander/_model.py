@@ -12,9 +12,10 @@ import torch
 from sklearn_hilander._architectures import UNTRAINED, Architecture
 from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._cluster_rounds import judged_pairs, merges_below
-from sklearn_hilander._clustering import KnownClusters
+from sklearn_hilander._clustering import KnownClusters, embed_distances
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
+from sklearn_hilander._graph_embedding import EmbeddedGraph, graph_builder_within
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by_scorer, on_sphere
 from sklearn_hilander._joining import Candidates
 from sklearn_hilander._lander import Lander
@@ -99,6 +100,8 @@ class Model:
         MemoryError
             If there is clearly too little for it.
         """
+        if settings.metric == "precomputed":
+            check_sees_graphs(self.architecture)
         if settings.device.type == "cpu" or isinstance(self.network, RelationalModel):
             check_clustering_memory(
                 features.shape,
@@ -167,6 +170,20 @@ class Model:
         return linkage_threshold
 
 
+def check_sees_graphs(architecture: Architecture) -> None:
+    """Refuse distances for the paper's networks.
+
+    Raises
+    ------
+    ValueError
+    """
+    if architecture.encoder in ("gcn", "gat"):
+        raise ValueError(
+            "metric='precomputed': the paper's networks see embeddings, and distances have none. "
+            "Use architecture='relational' or 'untrained', or give embeddings."
+        )
+
+
 def meta_train(
     X: np.ndarray,
     y: np.ndarray,
@@ -179,7 +196,8 @@ def meta_train(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray of shape (n_samples, n_features), or csr_array of shape (n_samples, n_samples)
+        Rows, or for "precomputed" their distances.
     y : ndarray of shape (n_samples,), int64
         Classes from 0.
     settings : ModelSettings
@@ -199,11 +217,16 @@ def meta_train(
     MemoryError
         If there is clearly too little for it.
     """
-    scaler = fit_row_scaler(X, clustering.metric, clustering.n_neighbors)
-    embeddings = canonical_embeddings(X, scaler)
+    encoder = settings.architecture.encoder
+    embedded = None
+    if clustering.metric == "precomputed":
+        check_sees_graphs(settings.architecture)
+        embeddings, _, embedded = embed_distances(X, clustering.n_neighbors)
+    else:
+        scaler = fit_row_scaler(X, clustering.metric, clustering.n_neighbors)
+        embeddings = canonical_embeddings(X, scaler)
     # Copies with different labels: the first one counts.
     features, y, counts = embeddings.features, y[embeddings.first], embeddings.counts
-    encoder = settings.architecture.encoder
     if encoder == "relational" or clustering.device.type == "cpu":
         check_training_memory(
             features.shape,
@@ -213,7 +236,11 @@ def meta_train(
             settings.batch_size,
         )
     if settings.architecture.encoder == "relational":
-        build_graph = graph_builder(clustering.n_neighbors, **clustering.search("cosine"))
+        build_graph = (
+            graph_builder(clustering.n_neighbors, **clustering.search("cosine"))
+            if embedded is None
+            else graph_builder_within(embedded, clustering.n_neighbors)
+        )
         graph = build_graph(on_sphere(features, clustering.metric))
         sizes = PerceptronSettings(settings.hidden_dim, settings.learning_rate, settings.batch_size)
         network, threshold, curve = train_relational(
@@ -239,7 +266,7 @@ def meta_train(
         model = Model(settings.architecture)
         if not settings.calibrate or len(features) < 2:
             return model
-        threshold = calibrate_threshold(features, y, model, clustering)
+        threshold = calibrate_threshold(features, y, model, clustering, embedded)
         return replace(model, linkage_threshold=threshold)
     checkpoint = checkpoint or Checkpoint()
     train = partial(
@@ -288,7 +315,11 @@ def split_classes(y: np.ndarray, seed: int) -> np.ndarray | None:
 
 
 def calibrate_threshold(
-    features: np.ndarray, y: np.ndarray, model: Model, clustering: ClusterSettings
+    features: np.ndarray,
+    y: np.ndarray,
+    model: Model,
+    clustering: ClusterSettings,
+    embedded: EmbeddedGraph | None = None,
 ) -> float:
     """Linkage threshold of highest pairwise F; of equally good ones the middle one.
 
@@ -299,14 +330,17 @@ def calibrate_threshold(
     y : ndarray of shape (n_samples,), int64
     model : Model
     clustering : ClusterSettings
+    embedded : EmbeddedGraph, optional
+        That the embeddings were made for.
 
     Returns
     -------
     float
     """
     scores = []
+    more = {} if embedded is None else {"embedded": embedded}
     for threshold in THRESHOLD_GRID:
-        growth, _ = model.grow(features, replace(clustering, linkage_threshold=threshold))
+        growth, _ = model.grow(features, replace(clustering, linkage_threshold=threshold), **more)
         scores.append(pairwise_f_score(y, growth.labels[-1]))
     best = np.flatnonzero(np.isclose(scores, np.max(scores)))
     return THRESHOLD_GRID[best[len(best) // 2]]

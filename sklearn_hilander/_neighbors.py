@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sklearn_hilander._exact_search import search_exact
 from sklearn_hilander._types import NeighborGraph
 
-# Rows from which the approximate search is the quicker one; see the scale benchmark.
-AUTO_BRUTE_MAX_ROWS = 30_000
+# Rows from which the approximate search takes less processor time; figures in docs/user_guide.rst.
+AUTO_BRUTE_MAX_ROWS = 50_000
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 100
 HNSW_EF = 64
-# Similarities of one block: 4 bytes each, so about 128 MB.
-_BLOCK_ELEMENTS = 32_000_000
 
 
 def build_neighbor_graph(
@@ -50,7 +49,7 @@ def build_neighbor_graph(
         empty = features.new_zeros((n_nodes, 0))
         return NeighborGraph(empty.long(), empty)
     if resolve_algorithm(algorithm, features) == "brute":
-        found, indices = _search_brute(features, features, k, metric, skip_self=True)
+        found, indices = search_exact(features, features, k, metric, skip_self=True)
     else:
         found, indices = _search_hnsw(features, features, k + 1, metric, n_threads)
         found, indices = _drop_self(found, indices)
@@ -76,7 +75,7 @@ def query_neighbors(
         Of shape (n_queries, n_neighbors); indices are rows of `features`.
     """
     k = min(n_neighbors, features.shape[0])
-    found, indices = _search_brute(queries, features, k, metric, skip_self=False)
+    found, indices = search_exact(queries, features, k, metric, skip_self=False)
     return NeighborGraph(indices, to_similarity(found, metric))
 
 
@@ -94,35 +93,10 @@ def to_similarity(closeness: Tensor, metric: str) -> Tensor:
     return closeness.clamp(0, 1)
 
 
-def _search_brute(
-    queries: Tensor, features: Tensor, k: int, metric: str, *, skip_self: bool
-) -> tuple[Tensor, Tensor]:
-    """Exact search in blocks of queries; closeness is the inner product or -|x - y|^2."""
-    n_queries, n_nodes = queries.shape[0], features.shape[0]
-    closeness = queries.new_empty((n_queries, k))
-    indices = torch.empty((n_queries, k), dtype=torch.int64, device=queries.device)
-    block = max(1, min(n_queries, _BLOCK_ELEMENTS // n_nodes))
-    transposed = features.T
-    squared = (features * features).sum(dim=1) if metric == "euclidean" else None
-    # One block for all: torch's allocator would hold on to several of them.
-    whole = queries.new_empty((block, n_nodes))
-    for start in range(0, n_queries, block):
-        stop = min(start + block, n_queries)
-        rows = queries[start:stop]
-        scores = torch.mm(rows, transposed, out=whole[: stop - start])
-        if squared is not None:
-            scores.mul_(2).sub_(squared).sub_((rows * rows).sum(dim=1)[:, None])
-        if skip_self:
-            own = torch.arange(start, stop, device=queries.device)
-            scores[own - start, own] = -torch.inf
-        torch.topk(scores, k, dim=1, out=(closeness[start:stop], indices[start:stop]))
-    return closeness, indices
-
-
 def _search_hnsw(
     queries: Tensor, features: Tensor, k: int, metric: str, n_threads: int
 ) -> tuple[Tensor, Tensor]:
-    """Approximate search; closeness as in `_search_brute`."""
+    """Approximate search; closeness as in `search_exact`."""
     import hnswlib
 
     rows = features.cpu().numpy()

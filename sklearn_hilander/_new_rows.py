@@ -15,6 +15,8 @@ from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander._callbacks import FitTask, fit_task, with_callbacks
 from sklearn_hilander._clustering import KnownClusters
+from sklearn_hilander._distance_joining import join_by_distances, refuse_distances
+from sklearn_hilander._distances import check_distances
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._joining import KnownClustersError, assign_rows
 from sklearn_hilander._kept_rows import KeptRows, known_rows, with_new_rows
@@ -73,15 +75,28 @@ class NewRowsMixin:
         -------
         labels : ndarray of shape (n_samples,), int64
 
+        Notes
+        -----
+        For ``metric="precomputed"`` `X` has the distances of the new rows to the fitted ones, of
+        shape (n_samples, n_fitted), as ``KNeighborsTransformer.transform`` gives them; a distance
+        of 0 makes a row a copy. A row joins a known one that it is nearer to than that one's third
+        neighbour. How rows that join none lie to each other is not known: each is a cluster of
+        its own. Constraints cannot be given.
+
         Raises
         ------
         ValueError
             Also for constraints that known clusters contradict.
         """
         check_is_fitted(self, "labels_")
+        known, model = self._known, self._model
+        if known.scaler.metric == "precomputed":
+            if any(given is not None for given in (must_link, cannot_link, groups)):
+                refuse_distances(known, "Constraints on new rows")
+            distances = check_distances(self, X, reset=False, square=False)
+            return join_by_distances(distances, known)
         X = check_rows(self, X, reset=False)
         constraints = check_constraints(len(X), must_link, cannot_link, groups)
-        known, model = self._known, self._model
         with self._threads() as n_threads:
             settings = replace(
                 self._cluster_settings(n_threads, model),
@@ -164,6 +179,7 @@ class NewRowsMixin:
         said = dict(must_link=must_link, cannot_link=cannot_link, groups=groups)
         if not hasattr(self, "labels_"):
             return self.fit(X, y, **said)
+        refuse_distances(self._known, "partial_fit")
         return self._keep_more(X, said, np.inf if min_growth is None else min_growth)
 
     @with_callbacks
@@ -221,6 +237,7 @@ class NewRowsMixin:
         check_is_fitted(self, "labels_")
         check_scalar(min_growth, "min_growth", Real, min_val=1)
         known = self._known
+        refuse_distances(known, "recluster")
         if len(known.nodes) < min_growth * known.n_clustered:
             return self
         with (

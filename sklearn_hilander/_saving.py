@@ -228,7 +228,10 @@ def _plan(header: dict) -> dict[str, ArraySpec]:
     plan |= plan_clusters(header["clusters"])
     fit = check_keys(header["fit"], {"n_features_in", "feature_names_in"}, "the fit")
     n_features = check_int(fit["n_features_in"], "the number of features", 1)
-    widths = {n_features, header["clusters"]["n_features"]}
+    clusters = header["clusters"]
+    # Of distances, a row has as many as there are rows.
+    of_distances = clusters["metric"] == "precomputed"
+    widths = {n_features, clusters["n_samples" if of_distances else "n_features"]}
     if header["model"]["network"]["kind"] == "lander":
         widths.add(header["model"]["network"]["n_features"])
     if len(widths) > 1:

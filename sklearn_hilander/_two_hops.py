@@ -18,7 +18,9 @@ _BLOCK_CELLS = 4_000_000
 _MOST_ROWS = 4_096
 
 
-def search_two_hops(features: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def search_two_hops(
+    features: np.ndarray, graph: np.ndarray | sp.csr_array, n_neighbors: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Nearest rows among those that an earlier graph leads to within two steps.
 
     The first step goes along any neighbour, the second along the nearest quarter of them; either
@@ -28,29 +30,36 @@ def search_two_hops(features: np.ndarray, indices: np.ndarray) -> tuple[np.ndarr
     ----------
     features : ndarray of shape (n_nodes, n_features), float32
         Unit rows.
-    indices : ndarray of shape (n_nodes, n_neighbors), int64
-        Neighbours in the earlier graph, nearest first.
+    graph : ndarray of shape (n_nodes, n_neighbors), int64, or csr_array of shape (n_nodes, n_nodes)
+        Neighbours in the earlier graph, nearest first, where the row itself is none; or its
+        similarities, symmetric, of rows with any number of neighbours.
+    n_neighbors : int, optional
+        Only with a csr_array.
 
     Returns
     -------
     indices : ndarray of shape (n_nodes, n_neighbors), int64
-        Never the row itself.
+        Never the row itself, unless fewer are within reach: it then fills the places left over.
     similarities : ndarray of shape (n_nodes, n_neighbors), float32
-        Cosines clipped to [0, 1].
+        Cosines clipped to [0, 1]; 0 in places left over.
 
     References
     ----------
     Dong, Moses, Li, "Efficient k-nearest neighbor graph construction for generic similarity
     measures", WWW 2011: a neighbour of a neighbour is likely to be a neighbour.
     """
-    n, k = indices.shape
+    n = len(features)
+    if isinstance(graph, np.ndarray):
+        k = graph.shape[1]
+        first = _either_way(graph)
+        second = _either_way(graph[:, : max(1, round(_SHARE * k))])
+    else:
+        k = n_neighbors or 1
+        first, second = graph, _strongest_quarter(graph)
     rows = torch.from_numpy(np.ascontiguousarray(features))
     found = np.empty((n, k), dtype=np.int64)
     similarities = np.empty((n, k), dtype=np.float32)
-    first = _either_way(indices)
-    second = _either_way(indices[:, : max(1, round(_SHARE * k))])
     for block in _blocks(first, second):
-        # All neighbours of the earlier graph are among them: at least k.
         candidates = (first[block] @ second + first[block]).tocsr()
         closeness, found[block] = _nearest(rows, block, candidates, k)
         similarities[block] = closeness.clip(0, 1)
@@ -77,6 +86,17 @@ def _either_way(indices: np.ndarray) -> sp.csr_array:
     return (places + places.T).tocsr()
 
 
+def _strongest_quarter(graph: sp.csr_array) -> sp.csr_array:
+    """Of each row the nearest quarter of its neighbours, either way round."""
+    rows = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
+    order = np.lexsort((graph.indices, -graph.data, rows))
+    rank = np.arange(len(rows)) - graph.indptr[rows]
+    near = rank < np.maximum(1, np.round(_SHARE * np.diff(graph.indptr)))[rows]
+    kept = (np.ones(near.sum(), np.float32), (rows[near], graph.indices[order][near]))
+    places = sp.csr_array(kept, shape=graph.shape)
+    return (places + places.T).tocsr()
+
+
 def _nearest(
     rows: Tensor, block: slice, candidates: sp.csr_array, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +106,11 @@ def _nearest(
     of_row = np.repeat(np.arange(len(counts)), counts)
     cosines[columns == of_row + block.start] = -np.inf
     place = np.arange(len(columns)) - np.repeat(candidates.indptr[:-1], counts)
-    table = np.full((len(counts), counts.max()), -np.inf, dtype=np.float32)
+    table = np.full((len(counts), max(k, counts.max())), -np.inf, dtype=np.float32)
     table[of_row, place] = cosines
-    closeness, at = torch.topk(torch.from_numpy(table), k, dim=1)
-    return closeness.numpy(), columns[candidates.indptr[:-1, None] + at.numpy()]
+    closeness, at = (found.numpy() for found in torch.topk(torch.from_numpy(table), k, dim=1))
+    own = np.arange(block.start, block.start + len(counts))[:, None]
+    if len(columns) == 0:
+        return closeness, np.broadcast_to(own, closeness.shape)
+    places = np.minimum(candidates.indptr[:-1, None] + at, len(columns) - 1)
+    return closeness, np.where(np.isneginf(closeness), own, columns[places])

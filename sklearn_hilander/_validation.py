@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, overload
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import validate_data
 
@@ -29,6 +30,8 @@ def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> 
     ----------
     estimator : estimator
     X : array-like of shape (n_samples, n_features)
+        Also a torch tensor, of bfloat16 too. Arrays of float64, float32 and float16, memory-mapped
+        ones among them, are not copied.
     y : array-like of shape (n_samples,), optional
     reset : bool, default=True
         As in ``validate_data``.
@@ -51,6 +54,7 @@ def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> 
         raise TypeError(
             f"X is a {type(X).__name__}, which can be read once only: pass a list or an array."
         )
+    X = _readable(X)
     if np.ma.is_masked(X):
         rows = np.flatnonzero(np.ma.getmaskarray(X).any(axis=tuple(range(1, X.ndim))))
         raise ValueError(f"X has masked values in {_name_rows(rows)}: fill them, or drop the rows.")
@@ -70,6 +74,17 @@ def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> 
             if len(rows := find(X)):
                 raise ValueError(f"{_name_rows(rows)} of X: {what}. {error}") from error
         raise
+
+
+def _readable(X: Any) -> Any:
+    """A tensor as an array; bfloat16, which numpy has not, as the float32 of the same value."""
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        return X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()
+    # An array by the ml_dtypes package.
+    if isinstance(X, np.ndarray) and X.dtype.name == "bfloat16":
+        return X.astype(np.float32)
+    return X
 
 
 def _check_classes(y: Any) -> None:

@@ -181,3 +181,18 @@ def test_more_peers_find_easy_clusters(rng, name):
     X_meta, y_meta = make_clusters(rng, n_clusters=10, size=12)
     X, y = make_clusters(rng, n_clusters=10, size=12)
     assert figures(y, peer.fit(X_meta, y_meta)(X))["pairwise_f"] > 0.9
+
+
+def test_search_says_what_is_not_installed(monkeypatch, capsys):
+    from benchmarks import search
+
+    monkeypatch.setattr(search, "find_spec", lambda name: None)
+    command = ["search", "--rows", "300", "--features", "8", "--neighbors", "4"]
+    monkeypatch.setattr(sys, "argv", command)
+    search.main()
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert json.loads(head)["versions"]["torch"]
+    brute, plain, faiss = lines
+    assert "brute" in brute and "same neighbours 1.0000" in brute
+    assert "mm and topk" in plain and "same neighbours 1.0000" in plain
+    assert faiss.endswith("faiss        not installed")

@@ -26,7 +26,11 @@ ROOMS = {
     "_constraints": set(),
     "_row_constraints": {"_constraints"},
     "_corrections": {"_row_constraints"},
-    "_neighbors": {"_types"},
+    "_exact_search": {"_device"},
+    "_neighbors": {"_exact_search", "_types"},
+    "_distances": set(),
+    "_graph_embedding": {"_distances", "_pair_graph", "_pairs", "_two_hops"},
+    "_distance_joining": {"_clustering"},
     "_decode": {"_constraints", "_types"},
     "_supernodes": {"_ops"},
     "_lander": {"_ops", "_types"},
@@ -62,8 +66,8 @@ ROOMS = {
         "_constraints", "_judge", "_pair_graph", "_pairs", "_relational", "_types",
     },
     "_growth": {
-        "_cluster_rounds", "_constraints", "_decode", "_hierarchy", "_level_record", "_neighbors",
-        "_relational", "_types",
+        "_cluster_rounds", "_constraints", "_decode", "_graph_embedding", "_hierarchy",
+        "_level_record", "_neighbors", "_relational", "_types",
     },
     "_training": {
         "_checkpoint", "_decode", "_hierarchy", "_lander", "_neighbors", "_scoring", "_types",
@@ -72,8 +76,8 @@ ROOMS = {
     "_membership": {"_types"},
     "_review": {"_merge_tree", "_types"},
     "_clustering": {
-        "_constraints", "_embeddings", "_growth", "_merge_tree", "_neighbors",
-        "_row_constraints", "_types",
+        "_constraints", "_distances", "_embeddings", "_graph_embedding", "_growth", "_merge_tree",
+        "_neighbors", "_row_constraints", "_types",
     },
     "_opening": {
         "_clustering", "_constraints", "_embeddings", "_growth", "_level_record", "_merge_tree",
@@ -98,17 +102,20 @@ ROOMS = {
     "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron", "_row_judge"},
     "_model": {
         "_architectures", "_checkpoint", "_cluster_rounds", "_clustering", "_constraints",
-        "_embeddings", "_growth", "_joining", "_lander", "_linkage_model", "_memory",
+        "_embeddings", "_graph_embedding", "_growth", "_joining", "_lander", "_linkage_model",
+        "_memory",
         "_neighborhood", "_pairs",
         "_perceptron", "_relational", "_relational_training", "_row_judge", "_row_training",
         "_scoring", "_training", "_types", "metrics",
     },
     "_new_rows": {
-        "_callbacks", "_clustering", "_growth", "_joining", "_kept_rows", "_reclustering",
+        "_callbacks", "_clustering", "_distance_joining", "_distances", "_growth", "_joining",
+        "_kept_rows", "_reclustering",
         "_row_constraints", "_state", "_streaming", "_validation",
     },
     "_inspection": {
-        "_clustering", "_device", "_merge_tree", "_state", "_types", "_validation", "_views",
+        "_clustering", "_device", "_distance_joining", "_merge_tree", "_state", "_types",
+        "_validation", "_views",
     },
     "_model_arrays": {
         "_architectures", "_decoders", "_judge", "_lander", "_linkage_model", "_model",
@@ -123,9 +130,9 @@ ROOMS = {
         "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_version",
     },
     "_estimator": {
-        "_architectures", "_callbacks", "_checkpoint", "_clustering", "_device", "_documentation",
-        "_growth", "_inspection", "_model", "_new_rows", "_row_constraints", "_saving", "_state",
-        "_validation", "metrics",
+        "_architectures", "_callbacks", "_checkpoint", "_clustering", "_device", "_distances",
+        "_documentation", "_growth", "_inspection", "_model", "_new_rows", "_row_constraints",
+        "_saving", "_state", "_validation", "metrics",
     },
     "_members": set(),
     "_samples": set(),

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from sklearn_hilander import _neighbors
+from sklearn_hilander import _exact_search, _neighbors
 from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors, resolve_algorithm
 
 
@@ -14,7 +14,8 @@ def unit_rows(rng, n, d):
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_brute_equals_scikit_learn(rng, metric, monkeypatch):
-    monkeypatch.setattr(_neighbors, "_BLOCK_ELEMENTS", 700)  # several blocks
+    monkeypatch.setattr(_exact_search, "_BLOCK_ROWS", 20)
+    monkeypatch.setattr(_exact_search, "_PANEL_COLUMNS", 30)
     X = unit_rows(rng, 103, 7)
     graph = build_neighbor_graph(X, 5, metric=metric, algorithm="brute")
     distances, indices = NearestNeighbors(n_neighbors=5, metric=metric).fit(X).kneighbors()
@@ -72,3 +73,26 @@ def test_auto_switches_with_size():
     assert resolve_algorithm("auto", torch.empty(_neighbors.AUTO_BRUTE_MAX_ROWS, 1)) == "brute"
     assert resolve_algorithm("auto", torch.empty(_neighbors.AUTO_BRUTE_MAX_ROWS + 1, 1)) == "hnsw"
     assert resolve_algorithm("brute", torch.empty(10**6, 1)) == "brute"
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("k", [1, 7, 60, 89])
+def test_exact_search_does_not_depend_on_blocks(rng, metric, k, monkeypatch):
+    # Small integers: products are exact, and many are equal.
+    X = torch.from_numpy(rng.integers(-2, 3, size=(90, 6)).astype(np.float32))
+    whole = _exact_search.search_exact(X, X, k, metric, skip_self=True)
+    every = X @ X.T if metric == "cosine" else -(torch.cdist(X, X) ** 2).round()
+    every.fill_diagonal_(-torch.inf)
+    expected = torch.sort(every, dim=1, descending=True).values[:, :k]
+    for rows, columns in ((90, 90), (1, 90), (17, 90), (17, 13), (90, 1)):
+        monkeypatch.setattr(_exact_search, "_BLOCK_ROWS", rows)
+        monkeypatch.setattr(_exact_search, "_PANEL_COLUMNS", columns)
+        closeness, indices = _exact_search.search_exact(X, X, k, metric, skip_self=True)
+        assert torch.equal(closeness, expected)
+        assert torch.equal(every.gather(1, indices), expected)
+        assert all(len(set(row)) == k for row in indices.tolist())
+        if columns == 90:
+            assert torch.equal(indices, whole[1])
+        # Equal ones in the order of their numbers.
+        tied = closeness[:, 1:] == closeness[:, :-1]
+        assert (indices.diff(dim=1)[tied] > 0).all()

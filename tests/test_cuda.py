@@ -1,0 +1,73 @@
+"""On a GPU: the labels of the CPU, where no two similarities are equal."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_clusters
+
+from sklearn_hilander import HiLanderClustering
+from sklearn_hilander._device import resolve_device
+from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors
+
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a GPU that torch can use, and there is none"
+)
+X, Y = make_clusters(np.random.default_rng(0), n_clusters=12, size=15, n_features=24)
+NEW, _ = make_clusters(np.random.default_rng(1), n_clusters=5, size=15, n_features=24)
+QUICK = dict(n_neighbors=8, max_iter=2, hidden_dim=16, random_state=0)
+
+
+def test_auto_is_the_gpu():
+    assert resolve_device("auto").type == "cuda"
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_search(metric, monkeypatch):
+    from sklearn_hilander import _exact_search
+
+    monkeypatch.setattr(_exact_search, "_DEVICE_ELEMENTS", 50 * len(X))  # several blocks
+    rows = torch.nn.functional.normalize(torch.from_numpy(X).float())
+    there = rows.cuda()
+    for find in (
+        lambda rows: build_neighbor_graph(rows, 10, metric=metric),
+        lambda rows: query_neighbors(rows[:20], rows, 10, metric=metric),
+    ):
+        here, back = find(rows), find(there)
+        assert back.indices.is_cuda
+        assert torch.equal(back.indices.cpu(), here.indices)
+        torch.testing.assert_close(back.similarities.cpu(), here.similarities, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", ["untrained", "gcn", "gat", "relational"])
+def test_a_model_clusters_as_on_the_cpu(architecture):
+    model = HiLanderClustering(architecture=architecture, device="cpu", **QUICK).fit(X, Y)
+    here, there = (
+        HiLanderClustering(
+            architecture=architecture, pretrained=model, device=device, **QUICK
+        ).set_params(linkage_threshold=0.5)
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_array_equal(there.fit_predict(X), here.fit_predict(X))
+    np.testing.assert_array_equal(there.predict(NEW), here.predict(NEW))
+    np.testing.assert_array_equal(there.partial_fit(NEW).labels_, here.partial_fit(NEW).labels_)
+    np.testing.assert_allclose(there.probabilities_, here.probabilities_, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["gcn", "relational"])
+def test_training_there_is_good_for_clustering_anywhere(architecture, tmp_path):
+    clusterer = HiLanderClustering(architecture=architecture, device="cuda", **QUICK).fit(X, Y)
+    assert np.isfinite(clusterer.loss_curve_).all()
+    expected = clusterer.fit_predict(NEW)
+    clusterer.save(tmp_path / "model")
+    for device in ("cuda", "cpu"):
+        loaded = HiLanderClustering.load(tmp_path / "model").set_params(device=device)
+        np.testing.assert_array_equal(loaded.fit_predict(NEW), expected)
+
+
+def test_little_memory_is_enough_for_many_rows():
+    rows = torch.nn.functional.normalize(torch.randn(60_000, 32, device="cuda"))
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    build_neighbor_graph(rows, 10)
+    # All similarities at once would be 14 GB.
+    assert torch.cuda.max_memory_allocated() - before < 1e9
