@@ -104,12 +104,14 @@ def move_samples(
 ) -> np.ndarray:
     """Move single samples to clusters that a walk which visits them goes to.
 
-    Samples that a constraint names stay where they are.
+    A sample that is alone stays so: whatever little it is linked by, a walk that visits it goes
+    there, and whether it should be joined is what the rounds have decided. Samples that a
+    constraint names stay where they are, too.
     """
-    fixed = None
+    fixed = np.bincount(labels)[labels] == 1
     if constraints is not None:
         named = (constraints.must, constraints.cannot, constraints.members[:, :1])
-        fixed = np.isin(np.arange(len(labels)), np.concatenate([part.ravel() for part in named]))
+        fixed |= np.isin(np.arange(len(labels)), np.concatenate([part.ravel() for part in named]))
     return move_nodes(links.graph.i, links.graph.j, walk(links), labels, fixed)
 
 

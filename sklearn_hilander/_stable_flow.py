@@ -22,6 +22,8 @@ from sklearn_hilander.metrics import bcubed_f_score
 _SHARES = (0.075, 0.1, 0.15, 0.2, 0.275, 0.4, 0.575, 0.8, 1.0)
 # Agreement this close to the best is as good; the coarsest of these scales is taken.
 _AS_GOOD = 0.01
+# Clusters are about as large as the walk looks far: so many of them are looked for at least.
+_FEWEST_CLUSTERS = 4
 
 
 def stable_flow(graph: PairGraph) -> np.ndarray:
@@ -37,7 +39,9 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
         Contiguous from 0.
     """
     n_neighbors = graph.indices.shape[1]
-    scales = sorted({max(1, round(share * n_neighbors)) for share in _SHARES})
+    # A walk that reaches most of a few samples finds them to be one, and that at any scale.
+    farthest = max(1, graph.n_nodes // _FEWEST_CLUSTERS)
+    scales = sorted({max(1, min(round(share * n_neighbors), farthest)) for share in _SHARES})
     cosine = pair_dot(graph.features, graph.i, graph.j).clip(0, 1)
     clusters = [
         flow_clusters(graph.i, graph.j, graph.times_near(q) * cosine, graph.n_nodes) for q in scales
