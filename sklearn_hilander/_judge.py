@@ -87,11 +87,12 @@ def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
     linked = np.flatnonzero(links.probability >= _LEAST_LINK)
     p = links.probability[linked]
     views = (unit_rows(main_axes(view)) for view in links.views)
+    weights = weights.astype(np.float32)
     return ClusterPairs(
         labels=np.arange(n),
-        sizes=weights.astype(np.float32),
+        sizes=weights,
         # In one order of memory, which sums along a row depend on.
-        sums=tuple((view * weights[:, None]).astype(np.float32, order="C") for view in views),
+        sums=tuple(np.multiply(view, weights[:, None], order="C") for view in views),
         inner_p=np.zeros(n),
         inner_count=np.zeros(n),
         i=links.graph.i[linked],
