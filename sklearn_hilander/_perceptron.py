@@ -19,8 +19,8 @@ N_LAYERS = 3
 # Standardised features are held within this many standard deviations.
 CLAMP = 6.0
 MAX_STEPS = 400
-# So few that a block's activations stay in the cache.
-_PREDICT_ROWS = 4_096
+# So few that a block's features, and a network's activations, stay in the cache.
+_PREDICT_ROWS, _NETWORK_ROWS = 4_096, 2_048
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,23 @@ class Perceptrons:
         """Some rows, and the log-odds of each network for them."""
         for start in range(0, len(features), _PREDICT_ROWS):
             rows = torch.from_numpy(features[start : start + _PREDICT_ROWS])
-            standard = ((rows - self.mean) / self.scale).clamp_(-CLAMP, CLAMP)
-            log_odds = _forward(standard, self.weights, self.biases)
-            # Explicitly: numpy 2.0 to 2.2 warn of a tensor.
-            yield slice(start, start + len(rows)), log_odds.numpy()
+            standard = (rows - self.mean).div_(self.scale).clamp_(-CLAMP, CLAMP)
+            out = np.empty((len(self), len(rows)), dtype=np.float32)
+            for number in range(len(self)):
+                first, second, last = zip(
+                    [of_layer[number] for of_layer in self.weights],
+                    [of_layer[number] for of_layer in self.biases],
+                    strict=True,
+                )
+                # One after the other: several times quicker than as one batch of products.
+                for at, part in enumerate(standard.split(_NETWORK_ROWS)):
+                    hidden = F.gelu(torch.addmm(first[1], part, first[0]))
+                    hidden = F.gelu(torch.addmm(second[1], hidden, second[0]))
+                    log_odds = torch.addmm(last[1], hidden, last[0])[:, 0]
+                    begin = at * _NETWORK_ROWS
+                    # Explicitly: numpy 2.0 to 2.2 warn of a tensor.
+                    out[number, begin : begin + len(part)] = log_odds.numpy()
+            yield slice(start, start + len(rows)), out
 
 
 def fit_perceptrons(
