@@ -160,7 +160,7 @@ class CommonNeighbors:
     graph : Adjacency
     order : ndarray of shape (n_pairs,), int32 or int64
         Pair of each row below.
-    n_common : ndarray of shape (n_pairs,), int32
+    n_common : ndarray of shape (n_pairs,), uint8 or wider
         Triangles of each row.
     blocks : tuple of (rows, at_i, at_j)
         Slice of the rows, and of each of their triangles in turn the place of the common neighbour
@@ -174,7 +174,7 @@ class CommonNeighbors:
 
     @property
     def counts(self) -> np.ndarray:
-        """Number of common neighbours of each pair, (n_pairs,), int32."""
+        """Number of common neighbours of each pair, (n_pairs,), uint8 or wider."""
         return self._in_order(self.n_common)
 
     def counts_within(self, ranks: np.ndarray, most: list[int]) -> list[np.ndarray]:
@@ -190,8 +190,7 @@ class CommonNeighbors:
         -------
         list of ndarray of shape (n_pairs,), uint8 or wider
         """
-        narrow = np.min_scalar_type(int(self.n_common.max(initial=0)))
-        out = [np.empty(len(self.order), dtype=narrow) for _ in most]
+        out = [np.empty_like(self.n_common) for _ in most]
         for rows, pointers, from_i, from_j in self._entries():
             rank = np.maximum(ranks[from_i], ranks[from_j])
             for counts, within in zip(out, most, strict=True):
@@ -224,7 +223,7 @@ class CommonNeighbors:
         for rows, at_i, at_j in self.blocks:
             counts, pairs = self.n_common[rows], self.order[rows]
             pointers = np.zeros(len(counts) + 1, dtype=starts.dtype)
-            np.cumsum(counts, out=pointers[1:])
+            np.cumsum(counts, dtype=starts.dtype, out=pointers[1:])
             from_i = np.repeat(starts[graph.i[pairs]], counts) + at_i.astype(starts.dtype)
             from_j = np.repeat(starts[graph.j[pairs]], counts) + at_j.astype(starts.dtype)
             yield rows, pointers, from_i, from_j
@@ -264,8 +263,9 @@ def common_neighbors(graph: Adjacency) -> CommonNeighbors:
     bounds = np.searchsorted(base[order], np.arange(graph.n_nodes + 1))
     del base
     n_common = np.zeros(len(order), dtype=np.int32)
-    blocks = _find(graph, degree, swapped, order, bounds, n_common)
-    return CommonNeighbors(graph, order, n_common, tuple(_joined(blocks)))
+    blocks = tuple(_joined(_find(graph, degree, swapped, order, bounds, n_common)))
+    n_common = n_common.astype(np.min_scalar_type(int(n_common.max(initial=0))))
+    return CommonNeighbors(graph, order, n_common, blocks)
 
 
 _Block = tuple[slice, np.ndarray, np.ndarray]

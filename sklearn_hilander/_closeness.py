@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import Columns, PairTable, pair_dot
+from sklearn_hilander._pairs import Columns, PairTable, mean_cosine, pair_dot
 
 # Nearer than this share of the distance at random is as near as can be.
 _LEAST_NEAR = 1e-3
@@ -35,12 +35,6 @@ def closeness_relations(
         return out
 
     return PairTable(len(i), block, compact=compact)
-
-
-def mean_cosine(X: np.ndarray) -> float:
-    """Mean cosine of two unit rows taken at random."""
-    mean = X.mean(axis=0, dtype=np.float64)
-    return float(mean @ mean)
 
 
 def closeness(cosine: np.ndarray, chance: float) -> np.ndarray:

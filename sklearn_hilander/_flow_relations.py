@@ -8,11 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_hilander._flow import flow_clusters
-from sklearn_hilander._pairs import Columns
-
-# Pairs whose shares are looked up at once.
-_BLOCK_PAIRS = 200_000
-
+from sklearn_hilander._pairs import Columns, in_blocks
 
 def flow_relations(
     i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int, *, held: type = np.float32
@@ -56,10 +52,9 @@ def flow_relations(
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where(keys[at] == wanted, shares[at], 0).astype(np.float32)
 
-    of_i, of_j = np.empty((2, len(i)), dtype=held)
-    for start in range(0, len(i), _BLOCK_PAIRS):
-        part = slice(start, start + _BLOCK_PAIRS)
-        of_i[part], of_j[part] = share(i[part], j[part]), share(j[part], i[part])
+    of_i = in_blocks(len(i), lambda rows: share(i[rows], j[rows]), held)
+    of_j = in_blocks(len(i), lambda rows: share(j[rows], i[rows]), held)
+    del keys, shares
     sizes = np.log(np.bincount(labels))[labels]
 
     def block(rows: slice) -> Columns:

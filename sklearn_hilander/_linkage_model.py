@@ -14,8 +14,9 @@ import numpy as np
 
 from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._closeness import closeness_relations
+from sklearn_hilander._memory import give_back_memory
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import PairTable, logit, main_axes, sigmoid
+from sklearn_hilander._pairs import PairTable, in_blocks, logit, main_axes, sigmoid
 from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, kept_perceptrons
 from sklearn_hilander._relations import graph_relations, probability_relations, smooth_by_links
 from sklearn_hilander._whitening import whiten_by_links
@@ -23,8 +24,6 @@ from sklearn_hilander._whitening import whiten_by_links
 N_FOLDS = 3
 STAGES = (2, 3)
 SHRINKAGE = 0.3
-# Pairs whose stages are averaged at once.
-_BLOCK_PAIRS = 200_000
 
 # (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
 _Stage = Callable[[list[PairGraph], list[PairTable], int], list[np.ndarray]]
@@ -109,6 +108,7 @@ def run_stages(
     list of Links
         One a graph.
     """
+    give_back_memory()
     relations = [graph_relations(graph, compact=True) for graph in graphs]
     probabilities = _run_on(graphs, relations, stage, range(STAGES[0]))
     del relations
@@ -117,6 +117,7 @@ def run_stages(
         # What is near nothing as given is moved near something only by the centring.
         near = np.diff(graph.adjacency.pointers) > 0
         graph.forget("adjacency")
+        give_back_memory()
         features = whiten_by_links(graph, p, SHRINKAGE)
         graph.forget()
         new = _without(~near, build_graph(features, graph))
@@ -125,13 +126,15 @@ def run_stages(
             # A few rows around their own mean may have no neighbour at all.
             new = graph
         whitened.append(new)
-        in_graph_before = closeness_relations(graph, new.i, new.j, compact=True)
-        relations.append(graph_relations(new, compact=True) + in_graph_before)
+        of_given = closeness_relations(graph, new.i, new.j, compact=True)
         if new is not graph:
             new.keep_main_features()
+        give_back_memory()
+        relations.append(graph_relations(new, compact=True) + of_given)
     del probabilities
     probabilities = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
     del relations
+    give_back_memory()
     links = []
     for graph, new, p in zip(graphs, whitened, probabilities, strict=True):
         new.forget("adjacency", "main_features", "ranks")
@@ -242,6 +245,7 @@ def _run_on(
         log_odds.append(stage(graphs, features, number))
         if number < numbers[-1]:
             del features
+            give_back_memory()
             features = [
                 rows + probability_relations(graph, sigmoid(z), compact=True)
                 for graph, rows, z in zip(graphs, relations, log_odds[-1], strict=True)
@@ -252,8 +256,8 @@ def _run_on(
 
 def _mean_probability(log_odds: tuple[np.ndarray, ...]) -> np.ndarray:
     """Of each pair the probability at the mean of the stages' log-odds, held within bounds."""
-    out = np.empty_like(log_odds[0])
-    for start in range(0, len(out), _BLOCK_PAIRS):
-        part = slice(start, start + _BLOCK_PAIRS)
-        out[part] = sigmoid(np.mean([logit(sigmoid(z[part]), 1e-5) for z in log_odds], axis=0))
-    return out
+
+    def block(rows: slice) -> np.ndarray:
+        return sigmoid(np.mean([logit(sigmoid(z[rows]), 1e-5) for z in log_odds], axis=0))
+
+    return in_blocks(len(log_odds[0]), block)

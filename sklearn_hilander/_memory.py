@@ -7,6 +7,7 @@ on the data too: only what is clearly too much is refused.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -189,6 +190,15 @@ def available_memory() -> int | None:
     """
     found = [*_of_system(), *_of_control_groups(), *_of_address_space()]
     return max(0, min(found)) if found else None
+
+
+def give_back_memory() -> None:
+    """Give what was freed back to the system, where the allocator would hold on to it (glibc).
+
+    It keeps freed arrays of up to 32 MB, between which others do not fit.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _of_system() -> Iterator[int]:

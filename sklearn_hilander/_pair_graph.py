@@ -14,7 +14,12 @@ from sklearn_hilander._adjacency import (
     common_neighbors,
     entry_ranks,
 )
-from sklearn_hilander._pairs import candidate_pairs, main_axes
+from sklearn_hilander._pairs import candidate_pairs, main_axes, mean_cosine, pair_dot, unit_rows
+
+
+DERIVED = (
+    "cosines", "centred_cosines", "ranks", "entry_ranks", "adjacency", "common", "main_features",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,18 @@ class PairGraph:
         return (rank_of_j <= q).astype(np.int8) + (rank_of_i <= q)
 
     @cached_property
+    def cosines(self) -> tuple[np.ndarray, float]:
+        """Cosine of each pair, (n_pairs,), float32; and of two rows taken at random."""
+        return pair_dot(self.features, self.i, self.j), mean_cosine(self.features)
+
+    @cached_property
+    def centred_cosines(self) -> tuple[np.ndarray, float]:
+        """The same of the rows as seen from the mean of all."""
+        centred = self.features - self.features.mean(axis=0)
+        centred = unit_rows(centred, in_place=True)
+        return pair_dot(centred, self.i, self.j), mean_cosine(centred)
+
+    @cached_property
     def main_features(self) -> np.ndarray:
         """The rows along their main axes, (n_nodes, at most 128): what averages are taken of."""
         return main_axes(self.features)
@@ -84,12 +101,13 @@ class PairGraph:
 
     def forget(self, *kept: str) -> None:
         """Free the memory of what was derived, which is found again if asked for."""
-        for name in ("ranks", "entry_ranks", "adjacency", "common", "main_features"):
+        for name in DERIVED:
             if name not in kept:
                 vars(self).pop(name, None)
 
     def keep_main_features(self) -> None:
-        """Give up the rows for those along their main axes."""
+        """Give up the rows for those along their main axes, and for the cosines of the pairs."""
+        self.cosines, self.centred_cosines  # noqa: B018
         vars(self)["features"] = self.main_features
 
 

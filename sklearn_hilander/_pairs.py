@@ -144,6 +144,12 @@ def unit_rows(X: np.ndarray, *, in_place: bool = False) -> np.ndarray:
     return (X / np.maximum(norms, 1e-12)).astype(np.float32, copy=False)
 
 
+def mean_cosine(X: np.ndarray) -> float:
+    """Mean cosine of two unit rows taken at random."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    return float(mean @ mean)
+
+
 def main_axes(X: np.ndarray) -> np.ndarray:
     """Rows along their main axes alone, where they have more dimensions than averages need."""
     if X.shape[1] <= _MANY_DIMENSIONS:
@@ -162,6 +168,17 @@ def scale_rows(A: sp.csr_array, factors: np.ndarray) -> sp.csr_array:
 def row_stochastic(A: sp.csr_matrix) -> sp.csr_matrix:
     """Rows scaled to sum 1, float32."""
     return scale_rows(A, 1 / (np.asarray(A.sum(axis=1)).reshape(-1) + 1e-9))
+
+
+def in_blocks(
+    n_pairs: int, of_block: Callable[[slice], np.ndarray], dtype: type = np.float32
+) -> np.ndarray:
+    """What a function gives for all pairs, (n_pairs,), asked for some of them at a time."""
+    out = np.empty(n_pairs, dtype=dtype)
+    for start in range(0, n_pairs, _CHUNK_PAIRS):
+        part = slice(start, min(start + _CHUNK_PAIRS, n_pairs))
+        out[part] = of_block(part)
+    return out
 
 
 def logit(p: np.ndarray, least: float) -> np.ndarray:

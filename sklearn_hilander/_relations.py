@@ -10,14 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from sklearn_hilander._adjacency import one_step
-from sklearn_hilander._closeness import closeness, mean_cosine, pair_closeness
+from sklearn_hilander._closeness import closeness, pair_closeness
 from sklearn_hilander._flow_relations import flow_relations
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import (
     Columns,
     PairTable,
+    in_blocks,
     logit,
-    pair_dot,
     pair_max,
     pair_sum,
     unit_rows,
@@ -57,9 +57,8 @@ def graph_relations(graph: PairGraph, *, compact: bool = False) -> PairTable:
     """
     i, j, n = graph.i, graph.j, graph.n_nodes
     k, held = graph.n_neighbors, np.float16 if compact else np.float32
-    # First what takes all coordinates.
-    around_mean = _around_mean(graph).astype(held)
-    cosine, chance = pair_dot(graph.features, i, j), mean_cosine(graph.features)
+    around_mean = closeness(*graph.centred_cosines).astype(held)
+    cosine, chance = graph.cosines
     near, near_of_neighbors = closeness(cosine, chance), closeness(graph.similarities, chance)
     scales = scales_of(k, _SHARES)
     totals = np.cumsum(near_of_neighbors, axis=1)[:, [q - 1 for q in scales]]
@@ -77,11 +76,10 @@ def graph_relations(graph: PairGraph, *, compact: bool = False) -> PairTable:
     walks = []
     for q in scales_of(k, _WALK_SHARES):
         walk = _local_walk(graph, cosine, q)
-        similarity = _walk_similarity(graph, walk, graph.common.products(walk))
-        # By way of float32, as everything that is read from a table.
-        similarity = similarity.astype(np.float32).astype(held)
+        similarity = _walk_similarity(graph, walk, held)
         smooth_near = pair_closeness(_smooth(graph, walk)[1], i, j)
         walks.append((similarity, smooth_near, _pair_mean(smooth_near, i, j, n)))
+    graph.forget("adjacency", "ranks", "common", "main_features")
     # A pair that is near both ways counts twice.
     flows = [
         flow_relations(i, j, graph.times_near(q) * _local_walk(graph, cosine, q), n, held=held)
@@ -207,12 +205,6 @@ def _smooth(graph: PairGraph, values: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return once, unit_rows(one_step(links, once), in_place=True)
 
 
-def _around_mean(graph: PairGraph) -> np.ndarray:
-    """Closeness of each pair of rows as seen from the mean of all, (n_pairs,), float32."""
-    centred = graph.features - graph.features.mean(axis=0)
-    return pair_closeness(unit_rows(centred, in_place=True), graph.i, graph.j)
-
-
 def _local_walk(graph: PairGraph, cosine: np.ndarray, q: int) -> np.ndarray:
     """Locally scaled similarity of each pair where one is among the q nearest of the other."""
     scale = 1 - graph.similarities[:, min(q, graph.n_neighbors) - 1]
@@ -229,10 +221,16 @@ def _walk_norms(graph: PairGraph, values: np.ndarray) -> np.ndarray:
     return np.sqrt(1 + graph.adjacency.sum(values * values))
 
 
-def _walk_similarity(graph: PairGraph, values: np.ndarray, products: np.ndarray) -> np.ndarray:
+def _walk_similarity(graph: PairGraph, values: np.ndarray, held: type) -> np.ndarray:
     """Cosine of where one step along the values, staying with weight 1, leads from either end."""
-    norms = _walk_norms(graph, values)
-    return (products + 2 * values) / (norms[graph.i] * norms[graph.j])
+    norms, products = _walk_norms(graph, values), graph.common.products(values)
+
+    def block(rows: slice) -> np.ndarray:
+        of_ends = norms[graph.i[rows]] * norms[graph.j[rows]]
+        # By way of float32, as everything that is read from a table.
+        return ((products[rows] + 2 * values[rows]) / of_ends).astype(np.float32)
+
+    return in_blocks(len(values), block, held)
 
 
 def _pair_mean(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int) -> np.ndarray:

@@ -33,7 +33,7 @@ def search_two_hops(features: np.ndarray, indices: np.ndarray) -> tuple[np.ndarr
 
     Returns
     -------
-    indices : ndarray of shape (n_nodes, n_neighbors), int64
+    indices : ndarray of shape (n_nodes, n_neighbors), int32, or int64 where that is too small
         Never the row itself.
     similarities : ndarray of shape (n_nodes, n_neighbors), float32
         Cosines clipped to [0, 1].
@@ -45,7 +45,7 @@ def search_two_hops(features: np.ndarray, indices: np.ndarray) -> tuple[np.ndarr
     """
     n, k = indices.shape
     rows = torch.from_numpy(np.ascontiguousarray(features))
-    found = np.empty((n, k), dtype=np.int64)
+    found = np.empty((n, k), dtype=np.int32 if n < 2**31 else np.int64)
     similarities = np.empty((n, k), dtype=np.float32)
     first = _either_way(indices)
     second = _either_way(indices[:, : max(1, round(_SHARE * k))])

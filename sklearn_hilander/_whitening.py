@@ -9,6 +9,7 @@ from sklearn_hilander._pairs import unit_rows
 
 # Mean squared differences under this are noise of float32.
 _ROUNDING = 1e-12
+_BLOCK_ROWS = 16_384
 
 
 def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.ndarray:
@@ -35,7 +36,9 @@ def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.nda
     linked = graph.adjacency.weighted_sum(p, X)
     linked -= X
     degree = graph.adjacency.sum(p)[:, None].astype(np.float32)
-    np.subtract(degree * X, linked, out=linked)
+    for start in range(0, len(X), _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        np.subtract(degree[part] * X[part], linked[part], out=linked[part])
     covariance = (X.T @ linked).astype(np.float64)
     del linked
     covariance = (covariance + covariance.T) / 2
