@@ -90,7 +90,7 @@ def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: in
     nodes = _flow_between(i, j, weights, n_nodes)
     shortest = np.inf
     for _ in range(_CYCLES):
-        merged = _merge_modules(_pool(nodes, labels))[labels]
+        merged = _merge_modules(nodes, labels)[labels]
         moved, length = _move_nodes(nodes, merged, None)
         if not length < shortest - _LEAST_GAIN:
             break
@@ -129,7 +129,9 @@ def move_nodes(
 def _flow_between(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> sp.csr_array:
     """Flow along each pair, both ways; symmetric, its sum 1."""
     kept = weights > 0
-    i, j, weights = i[kept], j[kept], weights[kept].astype(np.float64)
+    small = np.int32 if n_nodes < 2**31 else np.int64
+    i, j = i[kept].astype(small), j[kept].astype(small)
+    weights = weights[kept].astype(np.float64)
     ends = (np.concatenate([i, j]), np.concatenate([j, i]))
     nodes = sp.coo_array((np.concatenate([weights, weights]), ends), shape=(n_nodes,) * 2).tocsr()
     nodes.data /= nodes.data.sum()
@@ -142,31 +144,47 @@ def _plogp(x: np.ndarray) -> np.ndarray:
     return x * np.log2(np.where(x > 0, x, 1.0))
 
 
-def _pool(between: sp.csr_array, labels: np.ndarray) -> sp.csr_array:
-    """Sum the flow of nodes, or of modules, over the modules that they belong to.
-
-    Symmetric; what stays within a module is on the diagonal.
-    """
-    n, m = len(labels), int(labels.max()) + 1
-    belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, m))
-    return (belongs.T @ between @ belongs).tocsr()
-
-
-def _merge_modules(between: sp.csr_array) -> np.ndarray:
+def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
     """Merge modules that are each other's best, round by round; the module each ends in."""
-    labels = np.arange(between.shape[0])
+    m = int(labels.max()) + 1
+    a, b = np.repeat(labels, np.diff(nodes.indptr)), labels[nodes.indices]
+    p = np.bincount(a, nodes.data, m)
+    home, once = a == b, a < b
+    within = np.bincount(a[home], nodes.data[home], m)
+    a, b, across = a[once], b[once], nodes.data[once]
+    del home, once
+    a, b, across = _summed(a, b, across, m)
+    labels = np.arange(m)
     while True:
-        p = np.asarray(between.sum(axis=1)).reshape(-1)
-        q = np.maximum(p - between.diagonal(), 0)
-        across = sp.triu(between, 1).tocoo()
-        i, j = across.row, across.col
-        merged = (q[i] + q[j] - 2 * across.data, p[i] + p[j])
-        chosen = _best_of_both(_Totals(q, p).gain(i, j, merged), i, j, len(q))
+        q = np.maximum(p - within, 0)
+        gain = _Totals(q, p).gain(a, b, (q[a] + q[b] - 2 * across, p[a] + p[b]))
+        chosen = _best_of_both(gain, a, b, len(q))
         if not chosen.any():
             return labels
-        joined = sp.coo_array((np.ones(chosen.sum()), (i[chosen], j[chosen])), shape=(len(q),) * 2)
-        _, new_of = connected_components(joined, directed=False)
-        between, labels = _pool(between, new_of), new_of[labels].astype(np.int64)
+        joined = sp.coo_array((np.ones(chosen.sum()), (a[chosen], b[chosen])), shape=(len(q),) * 2)
+        m, new_of = connected_components(joined, directed=False)
+        new_of = new_of.astype(np.int64)
+        labels, a, b = new_of[labels], new_of[a], new_of[b]
+        p, within = np.bincount(new_of, p, m), np.bincount(new_of, within, m)
+        home = a == b
+        within += 2 * np.bincount(a[home], across[home], m)
+        a, b, across = _summed(a[~home], b[~home], across[~home], m)
+
+
+def _summed(
+    a: np.ndarray, b: np.ndarray, values: np.ndarray, n_modules: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of modules once each, ascending, with the sum of their values."""
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    keys = low * np.int64(n_modules) + high
+    # Most stay in their order from round to round, which this sort makes use of.
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    if len(first) == 0:
+        return a, b, values
+    of_first = order[first]
+    return low[of_first], high[of_first], np.add.reduceat(values[order], first)
 
 
 def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import scipy.sparse as sp
 
 from sklearn_hilander._flow import flow_clusters
-from sklearn_hilander._pairs import Columns, in_blocks
+from sklearn_hilander._pairs import Columns, PairTable, in_blocks
+
 
 def flow_relations(
-    i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int, *, held: type = np.float32
-) -> Callable[[slice], Columns]:
+    i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int, *, compact: bool = False
+) -> PairTable:
     """Relations of each pair in the clusters of a flow along weighted pairs.
 
     Whether the two are in one cluster; the share of either end's flow that goes into the
@@ -23,14 +22,15 @@ def flow_relations(
     i, j : ndarray of shape (n_pairs,), int64
     weights : ndarray of shape (n_pairs,)
     n_nodes : int
-    held : type, default=float32
-        Precision of what is held by the pair.
+    compact : bool, default=False
+        Three digits of each alone.
 
     Returns
     -------
-    callable
-        Slice of the pairs -> five Columns.
+    PairTable
+        Five columns.
     """
+    held = np.float16 if compact else np.float32
     labels = flow_clusters(i, j, weights, n_nodes).astype(np.int32)
     kept = np.flatnonzero(weights > 0)
     a, b, of_kept = i[kept], j[kept], weights[kept].astype(np.float64)
@@ -65,4 +65,4 @@ def flow_relations(
         out.both(sizes[a], sizes[b])
         return out
 
-    return block
+    return PairTable(len(i), block, compact=compact)

@@ -82,7 +82,9 @@ def graph_relations(graph: PairGraph, *, compact: bool = False) -> PairTable:
     graph.forget("adjacency", "ranks", "common", "main_features")
     # A pair that is near both ways counts twice.
     flows = [
-        flow_relations(i, j, graph.times_near(q) * _local_walk(graph, cosine, q), n, held=held)
+        flow_relations(
+            i, j, graph.times_near(q) * _local_walk(graph, cosine, q), n, compact=compact
+        )
         for q in scales_of(k, _FLOW_SHARES)
     ]
 
@@ -105,12 +107,10 @@ def graph_relations(graph: PairGraph, *, compact: bool = False) -> PairTable:
         out.add(around_mean[rows])
         return out
 
-    return PairTable(len(i), block, *flows, compact=compact)
+    return sum(flows, PairTable(len(i), block, compact=compact))
 
 
-def probability_relations(
-    graph: PairGraph, p: np.ndarray, *, compact: bool = False
-) -> PairTable:
+def probability_relations(graph: PairGraph, p: np.ndarray, *, compact: bool = False) -> PairTable:
     """Relations of each pair in the graph weighted by linkage probabilities.
 
     A sample is linked to itself with probability 1.
