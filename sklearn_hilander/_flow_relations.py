@@ -54,7 +54,6 @@ def flow_relations(
 
     of_i = in_blocks(len(i), lambda rows: share(i[rows], j[rows]), held)
     of_j = in_blocks(len(i), lambda rows: share(j[rows], i[rows]), held)
-    del keys, shares
     sizes = np.log(np.bincount(labels))[labels]
 
     def block(rows: slice) -> Columns:

@@ -16,7 +16,6 @@ from sklearn_hilander._adjacency import (
 )
 from sklearn_hilander._pairs import candidate_pairs, main_axes, mean_cosine, pair_dot, unit_rows
 
-
 DERIVED = (
     "cosines", "centred_cosines", "ranks", "entry_ranks", "adjacency", "common", "main_features",
 )  # fmt: skip
