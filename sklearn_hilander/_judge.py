@@ -286,7 +286,7 @@ def run_rounds(
                 rows = np.flatnonzero(_allowed(clusters, constraints, within))
                 candidates = clusters.take(rows)
             relations, q = _judge_pairs(clusters, judge, rows, whole=on_round is not None)
-            if on_round is not None:
+            if on_round is not None and relations is not None:
                 on_round(candidates, relations, q)
             chosen = np.flatnonzero(_chosen(candidates, q, threshold, constraints))
             if len(chosen) == 0:

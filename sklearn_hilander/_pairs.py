@@ -174,7 +174,7 @@ def in_blocks(
     n_pairs: int, of_block: Callable[[slice], np.ndarray], dtype: type = np.float32
 ) -> np.ndarray:
     """What a function gives for all pairs, (n_pairs,), asked for some of them at a time."""
-    out = np.empty(n_pairs, dtype=dtype)
+    out: np.ndarray = np.empty(n_pairs, dtype=dtype)
     for start in range(0, n_pairs, _CHUNK_PAIRS):
         part = slice(start, min(start + _CHUNK_PAIRS, n_pairs))
         out[part] = of_block(part)
