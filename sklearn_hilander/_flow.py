@@ -9,7 +9,9 @@ shortens the description. It has no random choices.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +19,8 @@ from scipy.sparse.csgraph import connected_components
 
 _CYCLES = 10
 _MOVE_ROUNDS = 20
+# Changes whose gain is worked out at once.
+_BLOCK = 32_768
 # Bits; smaller gains are rounding.
 _LEAST_GAIN = 1e-10
 
@@ -33,6 +37,11 @@ class _Totals:
 
     leaving: np.ndarray
     visited: np.ndarray
+
+    @cached_property
+    def _terms(self) -> tuple[np.ndarray, np.ndarray, float]:
+        q = self.leaving
+        return _plogp(q), _plogp(q + self.visited), q.sum()
 
     def codelength(self) -> float:
         """Bits a step, but for a part that no clustering changes."""
@@ -55,14 +64,23 @@ class _Totals:
         ndarray of shape (n_changes,), float64
             Rounded: gains that are equal but for rounding are ties.
         """
-        of_q, of_both = _plogp(self.leaving), _plogp(self.leaving + self.visited)
-        total = self.leaving.sum()
+        of_q, of_both, total = self._terms
         gain = of_both[a] + of_both[b] - 2 * (of_q[a] + of_q[b]) + _plogp(total)
         total = total - self.leaving[a] - self.leaving[b]
         for leaving, visited in after:
             gain += 2 * _plogp(leaving) - _plogp(leaving + visited)
             total = total + leaving
         return (gain - _plogp(total)).round(12)
+
+    def merge_gain(self, a: np.ndarray, b: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Bits that are saved if modules `a` and `b` merge, with this flow across each way."""
+        q, p = self.leaving, self.visited
+
+        def gain(of: slice) -> np.ndarray:
+            c, d = a[of], b[of]
+            return self.gain(c, d, (q[c] + q[d] - 2 * across[of], p[c] + p[d]))
+
+        return _in_blocks(gain, len(a))
 
 
 def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> np.ndarray:
@@ -145,30 +163,82 @@ def _plogp(x: np.ndarray) -> np.ndarray:
 
 
 def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
-    """Merge modules that are each other's best, round by round; the module each ends in."""
+    """Merge modules that are each other's best, round by round; the module each ends in.
+
+    Every merge takes flow from what leaves modules at all, and with that from the gain of every
+    other merge: a pair that gains nothing is looked at again only once one of its two has changed.
+    """
     m = int(labels.max()) + 1
-    a, b = np.repeat(labels, np.diff(nodes.indptr)), labels[nodes.indices]
-    p = np.bincount(a, nodes.data, m)
-    home, once = a == b, a < b
-    within = np.bincount(a[home], nodes.data[home], m)
-    a, b, across = a[once], b[once], nodes.data[once]
-    del home, once
-    a, b, across = _summed(a, b, across, m)
-    labels = np.arange(m)
+    pairs, p, within = _between(nodes, labels, m)
+    a, b, across = pairs
+    module = np.arange(m)
+    state = _Totals(np.maximum(p - within, 0), p)
+    gain = state.merge_gain(a, b, across)
+    n_closed = 0
     while True:
-        q = np.maximum(p - within, 0)
-        gain = _Totals(q, p).gain(a, b, (q[a] + q[b] - 2 * across, p[a] + p[b]))
-        chosen = _best_of_both(gain, a, b, len(q))
-        if not chosen.any():
-            return labels
-        joined = sp.coo_array((np.ones(chosen.sum()), (a[chosen], b[chosen])), shape=(len(q),) * 2)
-        m, new_of = connected_components(joined, directed=False)
-        new_of = new_of.astype(np.int64)
-        labels, a, b = new_of[labels], new_of[a], new_of[b]
-        p, within = np.bincount(new_of, p, m), np.bincount(new_of, within, m)
-        home = a == b
-        within += 2 * np.bincount(a[home], across[home], m)
-        a, b, across = _summed(a[~home], b[~home], across[~home], m)
+        candidates = np.flatnonzero(gain >= _LEAST_GAIN)
+        best = _best_of_both(gain[candidates], a[candidates], b[candidates], m)
+        chosen = candidates[best]
+        if len(chosen) == 0:
+            return np.unique(module, return_inverse=True)[1]
+        # Clusters that merge, numbered among themselves; each takes the number of its first module.
+        merged, ends = np.unique(np.stack([a[chosen], b[chosen]]), return_inverse=True)
+        ends = ends.reshape(2, -1)
+        joined = sp.coo_array((np.ones(len(chosen)), tuple(ends)), shape=(len(merged),) * 2)
+        n_new, new = connected_components(joined, directed=False)
+        first = np.full(n_new, m)
+        np.minimum.at(first, new, merged)
+        moved = np.arange(m)
+        moved[merged] = first[new]
+        module = moved[module]
+        for totals in (p, within):
+            of_new = np.bincount(new, totals[merged], n_new)
+            totals[merged] = 0
+            totals[first] = of_new
+        has_moved = np.zeros(m + 1, dtype=bool)
+        has_moved[merged] = True
+        hit = np.flatnonzero(has_moved[a] | has_moved[b])
+        c, d, flow = moved[a[hit]], moved[b[hit]], across[hit]
+        home = c == d
+        np.add.at(within, c[home], 2 * flow[home])
+        c, d, flow = _summed(c[~home], d[~home], flow[~home], m)
+        state = _Totals(np.maximum(p - within, 0), p)
+        # They take the places of those that they are made of; places left over are closed.
+        gain[hit] = 0
+        left = np.flatnonzero(gain >= _LEAST_GAIN)
+        gain[left] = state.merge_gain(a[left], b[left], across[left])
+        places, spare = hit[: len(c)], hit[len(c) :]
+        a[places], b[places], across[places] = c, d, flow
+        gain[places] = state.merge_gain(c, d, flow)
+        a[spare] = b[spare] = m
+        n_closed += len(spare)
+        if 4 * n_closed > len(a):
+            kept = a < m
+            a, b, across, gain = a[kept], b[kept], across[kept], gain[kept]
+            n_closed = 0
+
+
+def _between(
+    nodes: sp.csr_array, labels: np.ndarray, n_modules: int
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Pairs of modules once each, with the flow across; flow through each module and within it."""
+    labels = labels.astype(nodes.indices.dtype)
+    a, b = np.repeat(labels, np.diff(nodes.indptr)), labels[nodes.indices]
+    through = np.bincount(a, nodes.data, n_modules)
+    home = a == b
+    # Counts of nothing are integers, whatever the weights.
+    within = np.bincount(a[home], nodes.data[home], n_modules).astype(np.float64, copy=False)
+    once = a < b
+    return _summed(a[once], b[once], nodes.data[once], n_modules), through, within
+
+
+def _in_blocks(of_block: Callable[[slice], np.ndarray], n: int) -> np.ndarray:
+    """What a function gives for all of n, asked for so many that they stay in the cache."""
+    out = np.empty(n)
+    for start in range(0, n, _BLOCK):
+        part = slice(start, min(start + _BLOCK, n))
+        out[part] = of_block(part)
+    return out
 
 
 def _summed(
@@ -177,12 +247,11 @@ def _summed(
     """Pairs of modules once each, ascending, with the sum of their values."""
     low, high = np.minimum(a, b), np.maximum(a, b)
     keys = low * np.int64(n_modules) + high
-    # Most stay in their order from round to round, which this sort makes use of.
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     first = np.flatnonzero(np.diff(keys, prepend=-1))
     if len(first) == 0:
-        return a, b, values
+        return low, high, values
     of_first = order[first]
     return low[of_first], high[of_first], np.add.reduceat(values[order], first)
 
@@ -203,7 +272,6 @@ def _move_nodes(
     state, into = _seen_by_nodes(nodes, labels, through)
     length = state.codelength()
     for _ in range(_MOVE_ROUNDS):
-        q, p = state.leaving, state.visited
         node, module, flow = into.row, into.col, into.data
         home = module == labels[node]
         to_home = np.zeros(len(labels))
@@ -211,15 +279,28 @@ def _move_nodes(
         away = ~home if fixed is None else ~home & ~fixed[node]
         node, module, flow = node[away], module[away], flow[away]
         source = labels[node]
-        q_source = q[source] - through[node] + 2 * to_home[node]
-        q_target = q[module] + through[node] - 2 * flow
-        gain = state.gain(
-            source,
-            module,
-            (q_source, p[source] - through[node]),
-            (q_target, p[module] + through[node]),
-        )
-        chosen = _best_of_both(gain, source, module, len(q))
+
+        def gain_of(
+            of: slice,
+            node: np.ndarray = node,
+            source: np.ndarray = source,
+            module: np.ndarray = module,
+            flow: np.ndarray = flow,
+            to_home: np.ndarray = to_home,
+            state: _Totals = state,
+        ) -> np.ndarray:
+            q, p, own = state.leaving, state.visited, through[node[of]]
+            q_source = q[source[of]] - own + 2 * to_home[node[of]]
+            q_target = q[module[of]] + own - 2 * flow[of]
+            return state.gain(
+                source[of],
+                module[of],
+                (q_source, p[source[of]] - own),
+                (q_target, p[module[of]] + own),
+            )
+
+        gain = _in_blocks(gain_of, len(node))
+        chosen = _best_of_both(gain, source, module, len(state.leaving))
         if not chosen.any():
             break
         moved = labels.copy()
