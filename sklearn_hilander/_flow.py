@@ -9,7 +9,7 @@ shortens the description. It has no random choices.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,8 +19,8 @@ from scipy.sparse.csgraph import connected_components
 
 _CYCLES = 10
 _MOVE_ROUNDS = 20
-# Changes whose gain is worked out at once.
-_BLOCK = 32_768
+# Merges whose gain is worked out at once, and nodes whose moves are.
+_BLOCK, _BLOCK_NODES = 32_768, 8_192
 # Bits; smaller gains are rounding.
 _LEAST_GAIN = 1e-10
 
@@ -269,58 +269,64 @@ def _move_nodes(
 ) -> tuple[np.ndarray, float]:
     """Move nodes to better modules, at most one into or out of each module a round."""
     through = np.asarray(nodes.sum(axis=1)).reshape(-1)
-    state, into = _seen_by_nodes(nodes, labels, through)
+    state, to_home = _seen_by_nodes(nodes, labels, through)
     length = state.codelength()
     for _ in range(_MOVE_ROUNDS):
-        node, module, flow = into.row, into.col, into.data
-        home = module == labels[node]
-        to_home = np.zeros(len(labels))
-        to_home[node[home]] = flow[home]
-        away = ~home if fixed is None else ~home & ~fixed[node]
-        node, module, flow = node[away], module[away], flow[away]
-        source = labels[node]
-
-        def gain_of(
-            of: slice,
-            node: np.ndarray = node,
-            source: np.ndarray = source,
-            module: np.ndarray = module,
-            flow: np.ndarray = flow,
-            to_home: np.ndarray = to_home,
-            state: _Totals = state,
-        ) -> np.ndarray:
-            q, p, own = state.leaving, state.visited, through[node[of]]
-            q_source = q[source[of]] - own + 2 * to_home[node[of]]
-            q_target = q[module[of]] + own - 2 * flow[of]
-            return state.gain(
-                source[of],
-                module[of],
-                (q_source, p[source[of]] - own),
-                (q_target, p[module[of]] + own),
-            )
-
-        gain = _in_blocks(gain_of, len(node))
-        chosen = _best_of_both(gain, source, module, len(state.leaving))
+        moves = _gaining_moves(nodes, labels, through, to_home, state, fixed)
+        node, module, gain = (np.concatenate(parts) for parts in zip(*moves, strict=True))
+        chosen = _best_of_both(gain, labels[node], module, len(state.leaving))
         if not chosen.any():
             break
         moved = labels.copy()
         moved[node[chosen]] = module[chosen]
         moved = np.unique(moved, return_inverse=True)[1]
-        new, into = _seen_by_nodes(nodes, moved, through)
+        new, to_new_home = _seen_by_nodes(nodes, moved, through)
         if not new.codelength() < length - _LEAST_GAIN:
             break
-        labels, state, length = moved, new, new.codelength()
+        labels, state, to_home, length = moved, new, to_new_home, new.codelength()
     return labels, length
+
+
+def _gaining_moves(
+    nodes: sp.csr_array,
+    labels: np.ndarray,
+    through: np.ndarray,
+    to_home: np.ndarray,
+    state: _Totals,
+    fixed: np.ndarray | None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Node, module and gain of each move of one node that shortens the description."""
+    n, q, p = len(labels), state.leaving, state.visited
+    belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, len(q)))
+    for start in range(0, n, _BLOCK_NODES):
+        into = (nodes[start : start + _BLOCK_NODES] @ belongs).tocoo()
+        node, module, flow = into.row + start, into.col, into.data
+        away = module != labels[node]
+        if fixed is not None:
+            away &= ~fixed[node]
+        node, module, flow = node[away], module[away], flow[away]
+        source, own = labels[node], through[node]
+        gain = state.gain(
+            source,
+            module,
+            (q[source] - own + 2 * to_home[node], p[source] - own),
+            (q[module] + own - 2 * flow, p[module] + own),
+        )
+        gains = gain >= _LEAST_GAIN
+        yield node[gains], module[gains], gain[gains]
 
 
 def _seen_by_nodes(
     nodes: sp.csr_array, labels: np.ndarray, through: np.ndarray
-) -> tuple[_Totals, sp.coo_array]:
-    """Flow that leaves and visits each module, and flow from each node into each module."""
+) -> tuple[_Totals, np.ndarray]:
+    """Flow that leaves and visits each module, and flow from each node into its own."""
     n, m = len(labels), int(labels.max()) + 1
-    belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, m))
-    into = (nodes @ belongs).tocoo()
-    home = into.col == labels[into.row]
-    visited = np.bincount(labels, through, m)
-    within = np.bincount(into.col[home], into.data[home], m)
-    return _Totals(np.maximum(visited - within, 0), visited), into
+    to_home = np.empty(n)
+    for start in range(0, n, _BLOCK_NODES):
+        stop = min(start + _BLOCK_NODES, n)
+        row = np.repeat(np.arange(stop - start), np.diff(nodes.indptr[start : stop + 1]))
+        own = slice(nodes.indptr[start], nodes.indptr[stop])
+        home = labels[nodes.indices[own]] == labels[start:stop][row]
+        to_home[start:stop] = np.bincount(row[home], nodes.data[own][home], stop - start)
+    visited, within = np.bincount(labels, through, m), np.bincount(labels, to_home, m)
+    return _Totals(np.maximum(visited - within, 0), visited), to_home

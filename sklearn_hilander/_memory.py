@@ -103,8 +103,9 @@ def clustering_need(
     k = min(n_neighbors, n_rows)
     search = 4 * min(n_rows**2, _SEARCHED_CELLS)
     if encoder == "relational":
-        # Relations and common neighbours of pairs; or the search, of few rows.
-        pairs = n_rows * (430 * k + 20 * n_features)
+        # What is held of pairs, their common neighbours and a flow along all of them, beside the
+        # whitened rows; or the search, of few rows.
+        pairs = n_rows * (180 * k + 8 * n_features)
         return max(pairs, 2 * search + 0.3 * pairs)
     levels = n_rows * (60 * k + 16 * n_features)
     head = 5 * min(n_rows, _HEAD_ROWS) * k * hidden_dim + 12 * n_rows * hidden_dim
