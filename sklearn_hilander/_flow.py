@@ -156,7 +156,7 @@ def _flow_between(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: in
     return nodes
 
 
-def _plogp(x: np.ndarray) -> np.ndarray:
+def _plogp(x: np.ndarray | float) -> np.ndarray:
     """x log2 x, 0 at 0 and for what rounding takes under it."""
     x = np.maximum(x, 0.0)
     return x * np.log2(np.where(x > 0, x, 1.0))
