@@ -5,6 +5,7 @@ identities. The model is meta-trained beforehand on other identities and is not 
 
     python -m benchmarks.scale --sizes 1000 10000 100000
     python -m benchmarks.scale --sizes 10000 100000 --methods hilander untrained search
+    python -m benchmarks.scale --draw benchmarks/results/scale.json --plot docs/scale.png
 """
 
 from __future__ import annotations
@@ -22,20 +23,35 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import describe_machine, peak_memory_mb
+from benchmarks.machine import describe_machine, peak_memory_mb, start_of_memory
 
 N_META = 3_000
-# What the time of our own methods goes to: rooms and their functions, none inside another.
+# What the time of our own methods goes to: rooms and their functions. Where one calls another, its
+# time is counted with the inner one alone.
 STAGES = {
-    "search": ("_relational", "build_neighbor_graph"),
-    "search within two hops": ("_relational", "search_two_hops"),
-    "pairs": ("_relational", "pair_graph"),
-    "relations": ("_linkage_model", "graph_relations"),
-    "relations to probabilities": ("_linkage_model", "probability_relations"),
-    "whitening": ("_linkage_model", "whiten_by_links"),
-    "relations of clusters": ("_judge", "cluster_relations"),
-    "merges": ("_judge", "merge"),
-    "networks": ("_linkage_model", "Perceptrons.log_odds"),
+    "embeddings": [("_clustering", "canonical_embeddings")],
+    "search": [("_relational", "build_neighbor_graph")],
+    "search within two hops": [("_relational", "search_two_hops")],
+    "pairs": [("_relational", "pair_graph"), ("_pair_graph", "adjacency_of")],
+    "common neighbours": [("_pair_graph", "common_neighbors")],
+    "flows": [
+        ("_flow_relations", "flow_clusters"),
+        ("_decoders", "flow_clusters"),
+        ("_decoders", "move_nodes"),
+    ],
+    "relations": [
+        ("_linkage_model", "graph_relations"),
+        ("_linkage_model", "probability_relations"),
+        ("_linkage_model", "closeness_relations"),
+        ("_pairs", "PairTable.__getitem__"),
+    ],
+    "whitening": [("_linkage_model", "whiten_by_links")],
+    "networks": [
+        ("_linkage_model", "Perceptrons.log_odds"),
+        ("_linkage_model", "Perceptrons.mean_log_odds"),
+    ],
+    "relations of clusters": [("_judge", "_judge_pairs")],
+    "merges": [("_judge", "merge")],
 }
 
 
@@ -49,20 +65,25 @@ def make_rows(n_samples: int, n_features: int, mean_size: float, seed: int):
 
 
 @contextmanager
-def timed_stages(stages: dict[str, float]) -> Iterator[None]:
-    """Add up the CPU seconds that each stage takes."""
+def timed_stages(
+    stages: dict[str, float], on_call: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Add up the CPU seconds that each stage takes; say when a call of it is over."""
     from importlib import import_module
 
     stages |= dict.fromkeys(STAGES, 0.0)
     undo = []
-    for name, (room, path) in STAGES.items():
-        owner = import_module(f"sklearn_hilander.{room}")
-        *parts, attribute = path.split(".")
-        for part in parts:
-            owner = getattr(owner, part)
-        original = getattr(owner, attribute)
-        setattr(owner, attribute, _timed(original, stages, name))
-        undo.append((owner, attribute, original))
+    # Time of the calls inside of each call that is under way.
+    inside = [0.0]
+    for name, functions in STAGES.items():
+        for room, path in functions:
+            owner = import_module(f"sklearn_hilander.{room}")
+            *parts, attribute = path.split(".")
+            for part in parts:
+                owner = getattr(owner, part)
+            original = getattr(owner, attribute)
+            setattr(owner, attribute, _timed(original, stages, name, inside, on_call))
+            undo.append((owner, attribute, original))
     try:
         yield
     finally:
@@ -70,13 +91,24 @@ def timed_stages(stages: dict[str, float]) -> Iterator[None]:
             setattr(owner, attribute, original)
 
 
-def _timed(call: Callable, stages: dict[str, float], name: str) -> Callable:
+def _timed(
+    call: Callable,
+    stages: dict[str, float],
+    name: str,
+    inside: list[float],
+    on_call: Callable[[str], None] | None,
+) -> Callable:
     def timed(*args: object, **kwargs: object) -> object:
         start = time.process_time()
+        inside.append(0.0)
         try:
             return call(*args, **kwargs)
         finally:
-            stages[name] += time.process_time() - start
+            spent = time.process_time() - start
+            stages[name] += spent - inside.pop()
+            inside[-1] += spent
+            if on_call is not None:
+                on_call(name)
 
     return timed
 
@@ -107,6 +139,14 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
         import evoc
 
         return {"labels": np.asarray(evoc.EVoC().fit_predict(X))}, stages
+    if method in ("hnswlib", "faiss"):
+        _search_of_peer(method, X, n_jobs)
+        return {}, stages
+    if method == "fast_hdbscan":
+        import fast_hdbscan
+
+        found = fast_hdbscan.HDBSCAN(min_cluster_size=5).fit_predict(X)
+        return {"labels": np.asarray(found)}, stages
     if method == "hdbscan":
         from sklearn.cluster import HDBSCAN
 
@@ -114,7 +154,29 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
     raise ValueError(method)
 
 
-METHODS = ("search", "hilander", "default", "untrained", "evoc", "hdbscan")
+def _search_of_peer(method: str, X: np.ndarray, n_jobs: int) -> None:
+    """The neighbour search alone, by a library as it is."""
+    if method == "faiss":
+        import faiss
+
+        faiss.omp_set_num_threads(n_jobs)
+        index = faiss.IndexFlatIP(X.shape[1])
+        index.add(X)
+        index.search(X, 41)
+        return
+    import hnswlib
+
+    index = hnswlib.Index(space="ip", dim=X.shape[1])
+    index.init_index(len(X), M=16, ef_construction=100, random_seed=0)
+    index.add_items(X, num_threads=n_jobs)
+    index.set_ef(64)
+    index.knn_query(X, k=41, num_threads=n_jobs)
+
+
+METHODS = (
+    "search", "hilander", "default", "untrained", "evoc", "hdbscan", "fast_hdbscan", "hnswlib",
+    "faiss",
+)  # fmt: skip
 
 
 def measure(args: argparse.Namespace) -> dict:
@@ -122,7 +184,7 @@ def measure(args: argparse.Namespace) -> dict:
     from benchmarks.peers import figures
 
     X, y = make_rows(args.sizes[0], args.n_features, args.mean_size, seed=1)
-    before = peak_memory_mb()
+    before = start_of_memory()
     wall, cpu = time.perf_counter(), time.process_time()
     found, stages = run_method(args.worker, X, args.model, args.n_jobs)
     out = {
@@ -131,6 +193,7 @@ def measure(args: argparse.Namespace) -> dict:
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
         "memory_above_input_mb": max(0.0, peak_memory_mb() - before),
+        "memory_target_mb": (3 * X.nbytes + 60 * len(X) * 40) / 1e6,
         "input_mb": X.nbytes / 1e6,
         "stages": stages,
     }
@@ -152,22 +215,50 @@ def train_model(args: argparse.Namespace, path: Path) -> None:
 
 
 def draw(results: list[dict], path: Path) -> None:
-    """Seconds over rows, both on logarithmic axes."""
+    """CPU seconds, stages of our own method, memory and F over rows, on logarithmic axes."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for method in dict.fromkeys(row["method"] for row in results):
-        rows = [row for row in results if row["method"] == method and "seconds" in row]
-        axes.plot(
-            [row["n_samples"] for row in rows], [row["seconds"] for row in rows], "o-", label=method
-        )
-    axes.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=120)
+    done = [row for row in results if "seconds" in row]
+    methods = list(dict.fromkeys(row["method"] for row in done))
+    figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained", sharex=True)
+    times, of_stages, memory, quality = axes.flat
+    for method in methods:
+        rows = [row for row in done if row["method"] == method]
+        n = [row["n_samples"] for row in rows]
+        (line,) = times.plot(n, [row["cpu_seconds"] for row in rows], "o-", label=method)
+        color = line.get_color()
+        memory.plot(n, [row["memory_above_input_mb"] for row in rows], "o-", c=color, label=method)
+        if all("pairwise_f" in row for row in rows):
+            quality.plot(n, [row["pairwise_f"] for row in rows], "o-", c=color, label=method)
+    target = {row["n_samples"]: row["memory_target_mb"] for row in done}
+    memory.plot(list(target), list(target.values()), "k:", label="3 x input + 60 bytes x n x k")
+    ours = [row for row in done if row["stages"]]
+    ours = [row for row in ours if row["method"] == ours[0]["method"]]
+    markers = "osv^D*Pxd<>h"
+    for (stage, of_largest), marker in zip(
+        sorted(ours[-1]["stages"].items(), key=lambda item: -item[1]) if ours else [],
+        markers,
+        strict=False,
+    ):
+        if of_largest > 0:
+            seconds = [max(row["stages"][stage], 1e-3) for row in ours]
+            of_stages.plot([row["n_samples"] for row in ours], seconds, f"{marker}-", label=stage)
+    stage_title = f"CPU seconds a stage, {ours[0]['method']}" if ours else "stages"
+    titles = ("CPU seconds", stage_title, "memory above the input, MB", "pairwise F")
+    for axis, title in zip(axes.flat, titles, strict=True):
+        axis.set(xscale="log", title=title)
+        axis.grid(alpha=0.3)
+        if axis is not quality:
+            axis.set(yscale="log")
+        if axis.lines:
+            axis.legend(fontsize="small")
+    quality.set(ylim=(0, 1.02))
+    for axis in axes[1]:
+        axis.set(xlabel="rows")
+    figure.savefig(path, dpi=90)
 
 
 def main() -> None:
@@ -181,11 +272,16 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=1_200, help="seconds a measurement may take")
     parser.add_argument("--model", default="", help="pickled estimator (default: trained first)")
     parser.add_argument("--out", type=Path, help="JSON file (default: benchmarks/results/...)")
-    parser.add_argument("--plot", type=Path, help="picture of seconds over rows")
+    parser.add_argument("--plot", type=Path, help="picture of it all over rows")
+    parser.add_argument("--draw", type=Path, nargs="+", help="only draw these JSON files as --plot")
     parser.add_argument("--worker", choices=METHODS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         print(json.dumps(measure(args)))
+        return
+    if args.draw:
+        rows = [row for path in args.draw for row in json.loads(path.read_text())["rows"]]
+        draw(sorted(rows, key=lambda row: row["n_samples"]), args.plot or Path("scale.png"))
         return
     out = args.out or Path(__file__).parent / "results" / "scale.json"
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
 
 from sklearn_hilander._pairs import pair_sum
 
-# Cells of the table that tells a block of samples who their neighbours are: 4 bytes each.
-_TABLE_CELLS = 8_000_000
+# Cells of the table that tells a block of samples who their neighbours are: 1 or 2 bytes each.
+_TABLE_CELLS = 16_000_000
 _FEWEST_ROWS, _MOST_ROWS = 64, 256
-# Largest rank that is stored; larger ones count as this.
-_MAX_RANK = np.iinfo(np.int16).max
 # Triangles that sums are taken over at once: temporary arrays stay in the cache.
-_BLOCK_TRIANGLES = 1_000_000
+_BLOCK_TRIANGLES = 250_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,19 @@ class Adjacency:
         """Number of samples."""
         return len(self.pointers) - 1
 
+    def at_entries(self, values: np.ndarray) -> np.ndarray:
+        """The value of each entry's pair, (2 * n_pairs,)."""
+        return values[self.entries >> 1]
+
+    def matrix(self, values: np.ndarray) -> sp.csr_array:
+        """The values of the pairs as a symmetric matrix, (n_nodes, n_nodes)."""
+        data, columns, pointers = self.at_entries(values), self.columns, self.pointers
+        if np.count_nonzero(values) < 0.8 * len(values):
+            kept = data != 0
+            data, columns = data[kept], columns[kept]
+            pointers = np.concatenate([[0], np.cumsum(kept)])[pointers]
+        return sp.csr_array((data, columns, pointers), shape=(self.n_nodes,) * 2)
+
     def weighted_sum(self, values: np.ndarray, X: np.ndarray) -> np.ndarray:
         """Each row of `X` plus those of its neighbours, times the values of the pairs.
 
@@ -58,18 +70,18 @@ class Adjacency:
         -------
         ndarray of shape (n_nodes, n_features), float32
         """
-        data = values[self.entries >> 1]
-        matrix = sp.csr_array((data, self.columns, self.pointers), shape=(self.n_nodes,) * 2)
-        if np.count_nonzero(values) < 0.8 * len(values):
-            matrix = matrix.copy()
-            matrix.eliminate_zeros()
-        out = matrix @ X
-        out += X
-        return out
+        return one_step(self.matrix(values), X)
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sum of the values of each node's pairs, (n_nodes,), float64."""
         return pair_sum(values, self.i, self.j, self.n_nodes)
+
+
+def one_step(matrix: sp.csr_array, X: np.ndarray) -> np.ndarray:
+    """Each row of `X` plus those that the matrix leads to, times its weights."""
+    out = matrix @ X
+    out += X
+    return out
 
 
 def adjacency_of(i: np.ndarray, j: np.ndarray, n_nodes: int) -> Adjacency:
@@ -78,87 +90,143 @@ def adjacency_of(i: np.ndarray, j: np.ndarray, n_nodes: int) -> Adjacency:
     Parameters
     ----------
     i, j : ndarray of shape (n_pairs,), int64
-        With ``i < j``.
+        With ``i < j``, sorted.
     n_nodes : int
 
     Returns
     -------
     Adjacency
     """
-    rows, columns = np.stack([i, j], axis=1).reshape(-1), np.stack([j, i], axis=1).reshape(-1)
-    numbers = np.arange(len(rows), dtype=np.int32 if len(rows) < 2**31 else np.int64)
-    matrix = sp.csr_array((numbers, (rows, columns)), shape=(n_nodes, n_nodes))
-    matrix.sort_indices()
-    columns = matrix.indices.astype(np.int32, copy=False)
-    return Adjacency(i, j, matrix.indptr.astype(np.int64), columns, matrix.data)
+    n_pairs = len(i)
+    above = np.searchsorted(i, np.arange(n_nodes + 1))
+    numbers = np.arange(n_pairs, dtype=np.int32 if 2 * n_pairs < 2**31 else np.int64)
+    upper = sp.csr_array((numbers, j, above), shape=(n_nodes, n_nodes))
+    # Column by column: of each node the pairs that it is the j of, ascending by their i.
+    lower = upper.tocsc()
+    below = lower.indptr.astype(np.int64)
+    pointers = above + below
+    columns = np.empty(2 * n_pairs, dtype=np.int32)
+    entries = np.empty(2 * n_pairs, dtype=numbers.dtype)
+    place = np.arange(n_pairs) + np.repeat(above[:-1], np.diff(below))
+    columns[place] = lower.indices
+    entries[place] = 2 * lower.data + 1
+    del lower
+    place = np.arange(n_pairs) + np.repeat(below[1:], np.diff(above))
+    columns[place] = j
+    entries[place] = 2 * numbers
+    return Adjacency(i, j, pointers, columns, entries)
+
+
+def entry_ranks(graph: Adjacency, indices: np.ndarray) -> np.ndarray:
+    """Rank of the other end among the neighbours of an entry's node, from 1; k + 10 where none.
+
+    Parameters
+    ----------
+    graph : Adjacency
+    indices : ndarray of shape (n_nodes, n_neighbors), int64
+        Neighbours, nearest first.
+
+    Returns
+    -------
+    ndarray of shape (2 * n_pairs,), int16, or int32 where int16 is too small
+    """
+    n, k = indices.shape
+    pointers, columns = graph.pointers, graph.columns
+    out = np.full(len(columns), k + 10, dtype=np.int16 if k + 10 < 2**15 else np.int32)
+    rank = np.arange(1, k + 1, dtype=out.dtype)
+    for start in range(0, n if len(columns) else 0, _MOST_ROWS):
+        stop = min(start + _MOST_ROWS, n)
+        first, rows = pointers[start], np.arange(stop - start)
+        own = slice(first, pointers[stop])
+        if own.start == own.stop:
+            continue
+        keys = np.repeat(rows * n, np.diff(pointers[start : stop + 1])) + columns[own]
+        wanted = (rows[:, None] * n + indices[start:stop]).reshape(-1)
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        found = keys[at] == wanted
+        out[first + at[found]] = np.broadcast_to(rank, (stop - start, k)).reshape(-1)[found]
+    return out
 
 
 @dataclass(frozen=True)
 class CommonNeighbors:
     """The samples that are adjacent to both ends of a pair: its triangles.
 
+    A triangle is two entries of the adjacency, one of either end; they are kept as places among
+    the entries of that end, which takes a byte where no sample has 256 neighbours or more.
+
     Attributes
     ----------
-    order : ndarray of shape (n_pairs,), int64
+    graph : Adjacency
+    order : ndarray of shape (n_pairs,), int32 or int64
         Pair of each row below.
-    pointers : ndarray of shape (n_pairs + 1,), int64
-        Triangles of row e are those from ``pointers[e]`` to ``pointers[e + 1]``.
-    from_i, from_j : ndarray of shape (n_triangles,), int32
-        Pair that joins the common neighbour to the pair's i, and to its j.
-    rank : ndarray of shape (n_triangles,), int16
-        The larger of its ranks among the neighbours of i and of j.
+    n_common : ndarray of shape (n_pairs,), uint8 or wider
+        Triangles of each row.
+    blocks : tuple of (rows, at_i, at_j)
+        Slice of the rows, and of each of their triangles in turn the place of the common neighbour
+        among the entries of the pair's i, and of its j; uint8, or wider where that is too small.
     """
 
+    graph: Adjacency
     order: np.ndarray
-    pointers: np.ndarray
-    from_i: np.ndarray
-    from_j: np.ndarray
-    rank: np.ndarray
+    n_common: np.ndarray
+    blocks: tuple[tuple[slice, np.ndarray, np.ndarray], ...]
 
     @property
     def counts(self) -> np.ndarray:
-        """Number of common neighbours of each pair, (n_pairs,), int64."""
-        return self._in_order(np.diff(self.pointers))
+        """Number of common neighbours of each pair, (n_pairs,), uint8 or wider."""
+        return self._in_order(self.n_common)
 
-    def counts_within(self, rank: int) -> np.ndarray:
-        """Number of common neighbours of at most this rank at both ends, (n_pairs,), int64."""
-        out = np.empty(len(self.order), dtype=np.int64)
-        for rows, triangles, pointers in self._blocks():
-            total = np.concatenate([[0], np.cumsum(self.rank[triangles] <= rank)])
-            out[rows] = total[pointers[1:]] - total[pointers[:-1]]
-        return self._in_order(out)
+    def counts_within(self, ranks: np.ndarray, most: list[int]) -> list[np.ndarray]:
+        """Number of common neighbours of at most some ranks at both ends.
+
+        Parameters
+        ----------
+        ranks : ndarray of shape (2 * n_pairs,)
+            Of the entries (`entry_ranks`).
+        most : list of int
+
+        Returns
+        -------
+        list of ndarray of shape (n_pairs,), uint8 or wider
+        """
+        out = [np.empty_like(self.n_common) for _ in most]
+        for rows, pointers, from_i, from_j in self._entries():
+            rank = np.maximum(ranks[from_i], ranks[from_j])
+            for counts, within in zip(out, most, strict=True):
+                total = np.concatenate([[0], np.cumsum(rank <= within)])
+                counts[rows] = total[pointers[1:]] - total[pointers[:-1]]
+        return [self._in_order(counts) for counts in out]
 
     def products(self, values: np.ndarray) -> np.ndarray:
         """Sum of the products of the values of the two other sides, (n_pairs,), float32."""
-        return self._sum(self.from_i, values, factors_of=self.from_j)
+        values = self.graph.at_entries(values)
+        out = np.empty(len(self.order), dtype=np.float32)
+        for rows, pointers, from_i, from_j in self._entries():
+            out[rows] = _row_sums(values[from_j], from_i, pointers, values)
+        return self._in_order(out)
 
     def sums(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum of the values of the sides at i, and of those at j; each (n_pairs,), float32."""
-        return self._sum(self.from_i, values), self._sum(self.from_j, values)
+        values = self.graph.at_entries(values)
+        out = np.empty((2, len(self.order)), dtype=np.float32)
+        for rows, pointers, *sides in self._entries():
+            ones = np.ones(len(sides[0]), dtype=np.float32)
+            for of_side, entries in zip(out, sides, strict=True):
+                of_side[rows] = _row_sums(ones, entries, pointers, values)
+        return self._in_order(out[0]), self._in_order(out[1])
 
-    def _sum(
-        self, sides: np.ndarray, values: np.ndarray, *, factors_of: np.ndarray | None = None
-    ) -> np.ndarray:
-        out = np.empty(len(self.order), dtype=np.float32)
-        for rows, triangles, pointers in self._blocks():
-            if factors_of is None:
-                factors = np.ones(triangles.stop - triangles.start, dtype=np.float32)
-            else:
-                factors = values[factors_of[triangles]]
-            shape = (rows.stop - rows.start, len(values))
-            out[rows] = sp.csr_array((factors, sides[triangles], pointers), shape=shape) @ values
-        return self._in_order(out)
-
-    def _blocks(self) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        """Rows, their triangles, and where those of each row begin among them, block by block."""
-        n_rows, start = len(self.order), 0
-        while start < n_rows:
-            first = self.pointers[start]
-            stop = int(np.searchsorted(self.pointers, first + _BLOCK_TRIANGLES, side="right")) - 1
-            stop = min(max(stop, start + 1), n_rows)
-            pointers = (self.pointers[start : stop + 1] - first).astype(np.int32)
-            yield slice(start, stop), slice(first, self.pointers[stop]), pointers
-            start = stop
+    def _entries(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+        """Rows, where the triangles of each begin, and the two entries of each triangle."""
+        graph = self.graph
+        starts = graph.pointers.astype(graph.entries.dtype)
+        for rows, at_i, at_j in self.blocks:
+            counts, pairs = self.n_common[rows], self.order[rows]
+            pointers = np.zeros(len(counts) + 1, dtype=starts.dtype)
+            np.cumsum(counts, dtype=starts.dtype, out=pointers[1:])
+            from_i = np.repeat(starts[graph.i[pairs]], counts) + at_i.astype(starts.dtype)
+            from_j = np.repeat(starts[graph.j[pairs]], counts) + at_j.astype(starts.dtype)
+            yield rows, pointers, from_i, from_j
 
     def _in_order(self, of_rows: np.ndarray) -> np.ndarray:
         out = np.empty_like(of_rows)
@@ -166,7 +234,15 @@ class CommonNeighbors:
         return out
 
 
-def common_neighbors(graph: Adjacency, ranks: np.ndarray) -> CommonNeighbors:
+def _row_sums(
+    factors: np.ndarray, entries: np.ndarray, pointers: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Of each row the sum of its factors times the values of their entries."""
+    matrix = sp.csr_array((factors, entries, pointers), shape=(len(pointers) - 1, len(values)))
+    return matrix @ values
+
+
+def common_neighbors(graph: Adjacency) -> CommonNeighbors:
     """Find the triangles of a graph.
 
     For each pair the neighbours of the end that has fewer are looked up among those of the other:
@@ -175,49 +251,78 @@ def common_neighbors(graph: Adjacency, ranks: np.ndarray) -> CommonNeighbors:
     Parameters
     ----------
     graph : Adjacency
-    ranks : ndarray of shape (2 * n_pairs,)
-        Rank of j among the neighbours of i, then of i among those of j, pair after pair.
 
     Returns
     -------
     CommonNeighbors
     """
-    n, pointers, columns = graph.n_nodes, graph.pointers, graph.columns
-    entries = graph.entries.astype(np.int32, copy=False)
-    ranks = np.minimum(ranks, _MAX_RANK).astype(np.int16)
-    degree = np.diff(pointers)
+    degree = np.diff(graph.pointers)
     swapped = degree[graph.i] < degree[graph.j]
-    base = np.where(swapped, graph.j, graph.i)
-    order = np.argsort(base, kind="stable")
-    bounds = np.searchsorted(base[order], np.arange(n + 1))
-    other = np.where(swapped, graph.i, graph.j)[order]
-    base, swapped = base[order], swapped[order]
+    base = np.where(swapped, graph.j, graph.i).astype(np.int32)
+    order = np.argsort(base, kind="stable").astype(graph.entries.dtype, copy=False)
+    bounds = np.searchsorted(base[order], np.arange(graph.n_nodes + 1))
+    del base
+    n_common = np.zeros(len(order), dtype=np.int32)
+    blocks = tuple(_joined(_find(graph, degree, swapped, order, bounds, n_common)))
+    n_common = n_common.astype(np.min_scalar_type(int(n_common.max(initial=0))))
+    return CommonNeighbors(graph, order, n_common, blocks)
+
+
+_Block = tuple[slice, np.ndarray, np.ndarray]
+
+
+def _find(
+    graph: Adjacency,
+    degree: np.ndarray,
+    swapped: np.ndarray,
+    order: np.ndarray,
+    bounds: np.ndarray,
+    n_common: np.ndarray,
+) -> Iterator[_Block]:
+    """Blocks of triangles, of some nodes at a time; fills in their number."""
+    n, pointers, columns = graph.n_nodes, graph.pointers, graph.columns
+    # A place is less than the largest degree: the last number is none.
+    place = np.min_scalar_type(int(degree.max(initial=0)))
+    none = np.iinfo(place).max
     n_rows = min(_MOST_ROWS, max(_FEWEST_ROWS, _TABLE_CELLS // max(n, 1)))
-    table = np.full((n_rows, n), -1, dtype=np.int32)
-    cells = table.reshape(-1)
-    counts, parts = [], []
+    cells = np.full(n_rows * n, none, dtype=place)
     for start in range(0, n, n_rows):
         stop = min(start + n_rows, n)
         pairs = slice(bounds[start], bounds[stop])
         if pairs.start == pairs.stop:
             continue
+        of_block = order[pairs]
+        i, j, turned = graph.i[of_block], graph.j[of_block], swapped[of_block]
+        base, other = np.where(turned, j, i), np.where(turned, i, j)
         own = slice(pointers[start], pointers[stop])
-        places = np.repeat(np.arange(stop - start) * n, degree[start:stop]) + columns[own]
-        cells[places] = entries[own]
-        n_steps = degree[other[pairs]]
+        at = np.repeat(np.arange(stop - start) * n, degree[start:stop]) + columns[own]
+        cells[at] = np.arange(own.start, own.stop) - np.repeat(
+            pointers[start:stop], degree[start:stop]
+        )
+        n_steps = degree[other]
         ends = np.cumsum(n_steps)
-        steps = np.arange(ends[-1]) + np.repeat(pointers[other[pairs]] - ends + n_steps, n_steps)
-        at_base = cells[np.repeat((base[pairs] - start) * n, n_steps) + columns[steps]]
-        cells[places] = -1
-        hits = np.flatnonzero(at_base >= 0)
-        found = np.concatenate([[0], np.cumsum(at_base >= 0)])[ends]
-        counts.append(np.diff(found, prepend=0))
-        a, b = at_base[hits], entries[steps[hits]]
-        turned = np.repeat(swapped[pairs], counts[-1])
-        rank = np.maximum(ranks[a], ranks[b])
-        a, b = a >> 1, b >> 1
-        parts.append((np.where(turned, b, a), np.where(turned, a, b), rank))
-    empty = [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int16))]
-    from_i, from_j, rank = (np.concatenate(part) for part in zip(*(parts or empty), strict=True))
-    totals = np.cumsum(np.concatenate([[0], *counts]))
-    return CommonNeighbors(order, totals.astype(np.int64), from_i, from_j, rank)
+        steps = np.arange(ends[-1]) + np.repeat(pointers[other] - ends + n_steps, n_steps)
+        at_base = cells[np.repeat((base - start) * n, n_steps) + columns[steps]]
+        cells[at] = none
+        hits = np.flatnonzero(at_base != none)
+        counts = np.diff(np.searchsorted(hits, ends), prepend=0)
+        n_common[pairs] = counts
+        at_base = at_base[hits]
+        at_other = (hits - np.repeat(ends - n_steps, counts)).astype(place)
+        turned = np.repeat(turned, counts)
+        yield pairs, np.where(turned, at_other, at_base), np.where(turned, at_base, at_other)
+
+
+def _joined(blocks: Iterable[_Block]) -> Iterator[_Block]:
+    """Neighbouring blocks as one, up to so many triangles."""
+    waiting: list[_Block] = []
+    n_triangles = 0
+    for block in chain(blocks, [None]):
+        if waiting and (block is None or n_triangles + len(block[1]) > _BLOCK_TRIANGLES):
+            rows, at_i, at_j = zip(*waiting, strict=True)
+            whole = slice(rows[0].start, rows[-1].stop)
+            yield whole, np.concatenate(at_i), np.concatenate(at_j)
+            waiting, n_triangles = [], 0
+        if block is not None:
+            waiting.append(block)
+            n_triangles += len(block[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import Columns, pair_dot
+from sklearn_hilander._pairs import Columns, PairTable, mean_cosine, pair_dot
 
 # Nearer than this share of the distance at random is as near as can be.
 _LEAST_NEAR = 1e-3
@@ -13,34 +13,37 @@ _LEAST_NEAR = 1e-3
 _LEAST_FAR = 1e-6
 
 
-def closeness_relations(graph: PairGraph, i: np.ndarray, j: np.ndarray) -> Columns:
+def closeness_relations(
+    graph: PairGraph, i: np.ndarray, j: np.ndarray, *, compact: bool = False
+) -> PairTable:
     """Closeness of other pairs in this graph's embeddings, alone and against either end's nearest.
 
     Returns
     -------
-    Columns
-        Three.
+    PairTable
+        Three columns.
     """
-    out = Columns()
     near = pair_closeness(graph.features, i, j)
     q = max(1, graph.similarities.shape[1] // 4)
     chance = mean_cosine(graph.features)
     nearest = closeness(graph.similarities[:, :q], chance).mean(axis=1)
-    out.add(near)
-    out.both(near - nearest[i], near - nearest[j])
-    return out
 
+    def block(rows: slice) -> Columns:
+        out = Columns()
+        out.add(near[rows])
+        out.both(near[rows] - nearest[i[rows]], near[rows] - nearest[j[rows]])
+        return out
 
-def mean_cosine(X: np.ndarray) -> float:
-    """Mean cosine of two unit rows taken at random."""
-    mean = X.mean(axis=0, dtype=np.float64)
-    return float(mean @ mean)
+    return PairTable(len(i), block, compact=compact)
 
 
 def closeness(cosine: np.ndarray, chance: float) -> np.ndarray:
     """Logarithm of the squared distance at this mean cosine over that at each cosine."""
     far = max(1 - chance, _LEAST_FAR)
-    return np.log(far / np.maximum(1 - cosine, _LEAST_NEAR * far)).astype(np.float32)
+    away = 1 - cosine
+    np.maximum(away, _LEAST_NEAR * far, out=away)
+    np.divide(far, away, out=away)
+    return np.log(away, out=away).astype(np.float32, copy=False)
 
 
 def pair_closeness(X: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:

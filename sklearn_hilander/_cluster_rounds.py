@@ -19,6 +19,7 @@ from sklearn_hilander._judge import (
     run_rounds,
     single_samples,
 )
+from sklearn_hilander._memory import give_back_memory
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import pair_sum
 from sklearn_hilander._relational import RelationalModel
@@ -182,6 +183,9 @@ def cluster_by_relations(
     links = model.linkage(graph, build_again)
     i, j = links.graph.i, links.graph.j
     clusters = single_samples(links, weights)
+    # Their sums are all that is needed of the views.
+    links = replace(links, views=())
+    give_back_memory()
     log = log_of(clusters)
 
     def record(*merged: object) -> None:

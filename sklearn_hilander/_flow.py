@@ -9,7 +9,9 @@ shortens the description. It has no random choices.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +19,8 @@ from scipy.sparse.csgraph import connected_components
 
 _CYCLES = 10
 _MOVE_ROUNDS = 20
+# Merges whose gain is worked out at once, and nodes whose moves are.
+_BLOCK, _BLOCK_NODES = 32_768, 8_192
 # Bits; smaller gains are rounding.
 _LEAST_GAIN = 1e-10
 
@@ -33,6 +37,11 @@ class _Totals:
 
     leaving: np.ndarray
     visited: np.ndarray
+
+    @cached_property
+    def _terms(self) -> tuple[np.ndarray, np.ndarray, float]:
+        q = self.leaving
+        return _plogp(q), _plogp(q + self.visited), q.sum()
 
     def codelength(self) -> float:
         """Bits a step, but for a part that no clustering changes."""
@@ -55,14 +64,23 @@ class _Totals:
         ndarray of shape (n_changes,), float64
             Rounded: gains that are equal but for rounding are ties.
         """
-        of_q, of_both = _plogp(self.leaving), _plogp(self.leaving + self.visited)
-        total = self.leaving.sum()
+        of_q, of_both, total = self._terms
         gain = of_both[a] + of_both[b] - 2 * (of_q[a] + of_q[b]) + _plogp(total)
         total = total - self.leaving[a] - self.leaving[b]
         for leaving, visited in after:
             gain += 2 * _plogp(leaving) - _plogp(leaving + visited)
             total = total + leaving
         return (gain - _plogp(total)).round(12)
+
+    def merge_gain(self, a: np.ndarray, b: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Bits that are saved if modules `a` and `b` merge, with this flow across each way."""
+        q, p = self.leaving, self.visited
+
+        def gain(of: slice) -> np.ndarray:
+            c, d = a[of], b[of]
+            return self.gain(c, d, (q[c] + q[d] - 2 * across[of], p[c] + p[d]))
+
+        return _in_blocks(gain, len(a))
 
 
 def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> np.ndarray:
@@ -90,7 +108,7 @@ def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: in
     nodes = _flow_between(i, j, weights, n_nodes)
     shortest = np.inf
     for _ in range(_CYCLES):
-        merged = _merge_modules(_pool(nodes, labels))[labels]
+        merged = _merge_modules(nodes, labels)[labels]
         moved, length = _move_nodes(nodes, merged, None)
         if not length < shortest - _LEAST_GAIN:
             break
@@ -129,44 +147,113 @@ def move_nodes(
 def _flow_between(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> sp.csr_array:
     """Flow along each pair, both ways; symmetric, its sum 1."""
     kept = weights > 0
-    i, j, weights = i[kept], j[kept], weights[kept].astype(np.float64)
+    small = np.int32 if n_nodes < 2**31 else np.int64
+    i, j = i[kept].astype(small), j[kept].astype(small)
+    weights = weights[kept].astype(np.float64)
     ends = (np.concatenate([i, j]), np.concatenate([j, i]))
     nodes = sp.coo_array((np.concatenate([weights, weights]), ends), shape=(n_nodes,) * 2).tocsr()
     nodes.data /= nodes.data.sum()
     return nodes
 
 
-def _plogp(x: np.ndarray) -> np.ndarray:
+def _plogp(x: np.ndarray | float) -> np.ndarray:
     """x log2 x, 0 at 0 and for what rounding takes under it."""
     x = np.maximum(x, 0.0)
     return x * np.log2(np.where(x > 0, x, 1.0))
 
 
-def _pool(between: sp.csr_array, labels: np.ndarray) -> sp.csr_array:
-    """Sum the flow of nodes, or of modules, over the modules that they belong to.
+def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
+    """Merge modules that are each other's best, round by round; the module each ends in.
 
-    Symmetric; what stays within a module is on the diagonal.
+    Every merge takes flow from what leaves modules at all, and with that from the gain of every
+    other merge: a pair that gains nothing is looked at again only once one of its two has changed.
     """
-    n, m = len(labels), int(labels.max()) + 1
-    belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, m))
-    return (belongs.T @ between @ belongs).tocsr()
-
-
-def _merge_modules(between: sp.csr_array) -> np.ndarray:
-    """Merge modules that are each other's best, round by round; the module each ends in."""
-    labels = np.arange(between.shape[0])
+    m = int(labels.max()) + 1
+    pairs, p, within = _between(nodes, labels, m)
+    a, b, across = pairs
+    module = np.arange(m)
+    state = _Totals(np.maximum(p - within, 0), p)
+    gain = state.merge_gain(a, b, across)
+    n_closed = 0
     while True:
-        p = np.asarray(between.sum(axis=1)).reshape(-1)
-        q = np.maximum(p - between.diagonal(), 0)
-        across = sp.triu(between, 1).tocoo()
-        i, j = across.row, across.col
-        merged = (q[i] + q[j] - 2 * across.data, p[i] + p[j])
-        chosen = _best_of_both(_Totals(q, p).gain(i, j, merged), i, j, len(q))
-        if not chosen.any():
-            return labels
-        joined = sp.coo_array((np.ones(chosen.sum()), (i[chosen], j[chosen])), shape=(len(q),) * 2)
-        _, new_of = connected_components(joined, directed=False)
-        between, labels = _pool(between, new_of), new_of[labels].astype(np.int64)
+        candidates = np.flatnonzero(gain >= _LEAST_GAIN)
+        best = _best_of_both(gain[candidates], a[candidates], b[candidates], m)
+        chosen = candidates[best]
+        if len(chosen) == 0:
+            return np.unique(module, return_inverse=True)[1]
+        # Clusters that merge, numbered among themselves; each takes the number of its first module.
+        merged, ends = np.unique(np.stack([a[chosen], b[chosen]]), return_inverse=True)
+        ends = ends.reshape(2, -1)
+        joined = sp.coo_array((np.ones(len(chosen)), tuple(ends)), shape=(len(merged),) * 2)
+        n_new, new = connected_components(joined, directed=False)
+        first = np.full(n_new, m)
+        np.minimum.at(first, new, merged)
+        moved = np.arange(m)
+        moved[merged] = first[new]
+        module = moved[module]
+        for totals in (p, within):
+            of_new = np.bincount(new, totals[merged], n_new)
+            totals[merged] = 0
+            totals[first] = of_new
+        has_moved = np.zeros(m + 1, dtype=bool)
+        has_moved[merged] = True
+        hit = np.flatnonzero(has_moved[a] | has_moved[b])
+        c, d, flow = moved[a[hit]], moved[b[hit]], across[hit]
+        home = c == d
+        np.add.at(within, c[home], 2 * flow[home])
+        c, d, flow = _summed(c[~home], d[~home], flow[~home], m)
+        state = _Totals(np.maximum(p - within, 0), p)
+        # They take the places of those that they are made of; places left over are closed.
+        gain[hit] = 0
+        left = np.flatnonzero(gain >= _LEAST_GAIN)
+        gain[left] = state.merge_gain(a[left], b[left], across[left])
+        places, spare = hit[: len(c)], hit[len(c) :]
+        a[places], b[places], across[places] = c, d, flow
+        gain[places] = state.merge_gain(c, d, flow)
+        a[spare] = b[spare] = m
+        n_closed += len(spare)
+        if 4 * n_closed > len(a):
+            kept = a < m
+            a, b, across, gain = a[kept], b[kept], across[kept], gain[kept]
+            n_closed = 0
+
+
+def _between(
+    nodes: sp.csr_array, labels: np.ndarray, n_modules: int
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Pairs of modules once each, with the flow across; flow through each module and within it."""
+    labels = labels.astype(nodes.indices.dtype)
+    a, b = np.repeat(labels, np.diff(nodes.indptr)), labels[nodes.indices]
+    through = np.bincount(a, nodes.data, n_modules)
+    home = a == b
+    # Counts of nothing are integers, whatever the weights.
+    within = np.bincount(a[home], nodes.data[home], n_modules).astype(np.float64, copy=False)
+    once = a < b
+    return _summed(a[once], b[once], nodes.data[once], n_modules), through, within
+
+
+def _in_blocks(of_block: Callable[[slice], np.ndarray], n: int) -> np.ndarray:
+    """What a function gives for all of n, asked for so many that they stay in the cache."""
+    out = np.empty(n)
+    for start in range(0, n, _BLOCK):
+        part = slice(start, min(start + _BLOCK, n))
+        out[part] = of_block(part)
+    return out
+
+
+def _summed(
+    a: np.ndarray, b: np.ndarray, values: np.ndarray, n_modules: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of modules once each, ascending, with the sum of their values."""
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    keys = low * np.int64(n_modules) + high
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    if len(first) == 0:
+        return low, high, values
+    of_first = order[first]
+    return low[of_first], high[of_first], np.add.reduceat(values[order], first)
 
 
 def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:
@@ -182,46 +269,64 @@ def _move_nodes(
 ) -> tuple[np.ndarray, float]:
     """Move nodes to better modules, at most one into or out of each module a round."""
     through = np.asarray(nodes.sum(axis=1)).reshape(-1)
-    state, into = _seen_by_nodes(nodes, labels, through)
+    state, to_home = _seen_by_nodes(nodes, labels, through)
     length = state.codelength()
     for _ in range(_MOVE_ROUNDS):
-        q, p = state.leaving, state.visited
-        node, module, flow = into.row, into.col, into.data
-        home = module == labels[node]
-        to_home = np.zeros(len(labels))
-        to_home[node[home]] = flow[home]
-        away = ~home if fixed is None else ~home & ~fixed[node]
-        node, module, flow = node[away], module[away], flow[away]
-        source = labels[node]
-        q_source = q[source] - through[node] + 2 * to_home[node]
-        q_target = q[module] + through[node] - 2 * flow
-        gain = state.gain(
-            source,
-            module,
-            (q_source, p[source] - through[node]),
-            (q_target, p[module] + through[node]),
-        )
-        chosen = _best_of_both(gain, source, module, len(q))
+        moves = _gaining_moves(nodes, labels, through, to_home, state, fixed)
+        node, module, gain = (np.concatenate(parts) for parts in zip(*moves, strict=True))
+        chosen = _best_of_both(gain, labels[node], module, len(state.leaving))
         if not chosen.any():
             break
         moved = labels.copy()
         moved[node[chosen]] = module[chosen]
         moved = np.unique(moved, return_inverse=True)[1]
-        new, into = _seen_by_nodes(nodes, moved, through)
+        new, to_new_home = _seen_by_nodes(nodes, moved, through)
         if not new.codelength() < length - _LEAST_GAIN:
             break
-        labels, state, length = moved, new, new.codelength()
+        labels, state, to_home, length = moved, new, to_new_home, new.codelength()
     return labels, length
+
+
+def _gaining_moves(
+    nodes: sp.csr_array,
+    labels: np.ndarray,
+    through: np.ndarray,
+    to_home: np.ndarray,
+    state: _Totals,
+    fixed: np.ndarray | None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Node, module and gain of each move of one node that shortens the description."""
+    n, q, p = len(labels), state.leaving, state.visited
+    belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, len(q)))
+    for start in range(0, n, _BLOCK_NODES):
+        into = (nodes[start : start + _BLOCK_NODES] @ belongs).tocoo()
+        node, module, flow = into.row + start, into.col, into.data
+        away = module != labels[node]
+        if fixed is not None:
+            away &= ~fixed[node]
+        node, module, flow = node[away], module[away], flow[away]
+        source, own = labels[node], through[node]
+        gain = state.gain(
+            source,
+            module,
+            (q[source] - own + 2 * to_home[node], p[source] - own),
+            (q[module] + own - 2 * flow, p[module] + own),
+        )
+        gains = gain >= _LEAST_GAIN
+        yield node[gains], module[gains], gain[gains]
 
 
 def _seen_by_nodes(
     nodes: sp.csr_array, labels: np.ndarray, through: np.ndarray
-) -> tuple[_Totals, sp.coo_array]:
-    """Flow that leaves and visits each module, and flow from each node into each module."""
+) -> tuple[_Totals, np.ndarray]:
+    """Flow that leaves and visits each module, and flow from each node into its own."""
     n, m = len(labels), int(labels.max()) + 1
-    belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, m))
-    into = (nodes @ belongs).tocoo()
-    home = into.col == labels[into.row]
-    visited = np.bincount(labels, through, m)
-    within = np.bincount(into.col[home], into.data[home], m)
-    return _Totals(np.maximum(visited - within, 0), visited), into
+    to_home = np.empty(n)
+    for start in range(0, n, _BLOCK_NODES):
+        stop = min(start + _BLOCK_NODES, n)
+        row = np.repeat(np.arange(stop - start), np.diff(nodes.indptr[start : stop + 1]))
+        own = slice(nodes.indptr[start], nodes.indptr[stop])
+        home = labels[nodes.indices[own]] == labels[start:stop][row]
+        to_home[start:stop] = np.bincount(row[home], nodes.data[own][home], stop - start)
+    visited, within = np.bincount(labels, through, m), np.bincount(labels, to_home, m)
+    return _Totals(np.maximum(visited - within, 0), visited), to_home

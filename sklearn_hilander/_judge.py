@@ -33,6 +33,8 @@ _BELOW = (0.1, 0.05, 0.0)
 ROUNDS_PER_THRESHOLD = 4
 # Pairs of samples under this probability are no candidates.
 _LEAST_LINK = 0.01
+# Pairs whose relations are held at once: a multiple of the rows that networks take.
+_BLOCK_PAIRS = 65_536
 # Very sure pairs of very small clusters need not wait for being each other's best.
 _SURE, _SMALL = 0.98, 4
 
@@ -75,7 +77,7 @@ class ClusterPairs:
         """Number of clusters."""
         return len(self.sizes)
 
-    def take(self, pairs: np.ndarray) -> ClusterPairs:
+    def take(self, pairs: slice | np.ndarray) -> ClusterPairs:
         """The same clusters with some of the pairs alone."""
         names = ("i", "j", "p", "count", "log_odds", "largest")
         return replace(self, **{name: getattr(self, name)[pairs] for name in names})
@@ -87,11 +89,12 @@ def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
     linked = np.flatnonzero(links.probability >= _LEAST_LINK)
     p = links.probability[linked]
     views = (unit_rows(main_axes(view)) for view in links.views)
+    weights = weights.astype(np.float32)
     return ClusterPairs(
         labels=np.arange(n),
-        sizes=weights.astype(np.float32),
+        sizes=weights,
         # In one order of memory, which sums along a row depend on.
-        sums=tuple((view * weights[:, None]).astype(np.float32, order="C") for view in views),
+        sums=tuple(np.multiply(view, weights[:, None], order="C") for view in views),
         inner_p=np.zeros(n),
         inner_count=np.zeros(n),
         i=links.graph.i[linked],
@@ -121,43 +124,74 @@ def cluster_relations(clusters: ClusterPairs, rows: np.ndarray | None = None) ->
     -------
     ndarray of shape (n_rows, n_relations), float32
     """
+    return _relations_of(clusters)(slice(None) if rows is None else rows)
+
+
+def _relations_of(clusters: ClusterPairs) -> Callable[[slice | np.ndarray], np.ndarray]:
+    """`cluster_relations` of some of the pairs: what it takes of all of them is found before."""
     c, n = clusters, clusters.n_clusters
-    i, j = c.i, c.j
-    out = Columns(rows)
     mean = c.p / c.count
-    out.add(mean)
-    out.add(logit(mean, 1e-4))
-    out.add(c.log_odds / c.count)
-    out.add(c.largest)
-    best = pair_max(mean, i, j, n, -9.0)
-    out.both(mean - best[i], mean - best[j])
-    across, across_count = pair_sum(c.p, i, j, n), pair_sum(c.count, i, j, n)
+    best_mean = pair_max(mean, c.i, c.j, n, -9.0)
+    across, across_count = pair_sum(c.p, c.i, c.j, n), pair_sum(c.count, c.i, c.j, n)
     total, total_count = across + 2 * c.inner_p, across_count + 2 * c.inner_count
-    out.both(c.p / (total[i] + 1e-3), c.p / (total[j] + 1e-3))
-    out.both(c.p / (across[i] + 1e-3), c.p / (across[j] + 1e-3))
-    out.both(c.count / total_count[i], c.count / total_count[j])
-    size_i, size_j = c.sizes[i], c.sizes[j]
-    both = c.inner_count[i] + c.inner_count[j] + c.count
-    mixing = c.count * (size_i + size_j) ** 2 / (2 * size_i * size_j) / both
-    out.add(np.log(np.clip(mixing, 1e-3, None)))
-    out.add(np.log(c.count / (size_i * size_j)))
     within = (c.inner_p + 1) / (c.inner_count + 1)
-    out.both(within[i], within[j])
-    out.both(mean - within[i], mean - within[j])
     kept = 2 * c.inner_p / np.clip(total, 1e-3, None)
-    out.both(kept[i], kept[j])
-    out.both(np.log(size_i), np.log(size_j))
+    views = []
     for sums in c.sums:
-        product = pair_dot(sums, i, j)
-        similarity = product / (size_i * size_j)
-        squared = (sums * sums).sum(axis=1)
-        own = _own_similarity(squared, c.sizes)
-        out.add(similarity)
-        out.both(similarity - own[i], similarity - own[j])
-        out.add(product / np.clip(np.sqrt(squared[i] * squared[j]), 1e-9, None))
-        best = pair_max(similarity, i, j, n, -9.0)
-        out.both(similarity - best[i], similarity - best[j])
-    return out.stack()
+        product = pair_dot(sums, c.i, c.j)
+        squared = _squared_lengths(sums)
+        similarity = product / (c.sizes[c.i] * c.sizes[c.j])
+        best = pair_max(similarity, c.i, c.j, n, -9.0)
+        views.append((product, squared, _own_similarity(squared, c.sizes), best))
+
+    def relations(rows: slice | np.ndarray) -> np.ndarray:
+        i, j, p, count, of_pair = c.i[rows], c.j[rows], c.p[rows], c.count[rows], mean[rows]
+        out = Columns()
+        out.add(of_pair)
+        out.add(logit(of_pair, 1e-4))
+        out.add(c.log_odds[rows] / count)
+        out.add(c.largest[rows])
+        out.both(of_pair - best_mean[i], of_pair - best_mean[j])
+        out.both(p / (total[i] + 1e-3), p / (total[j] + 1e-3))
+        out.both(p / (across[i] + 1e-3), p / (across[j] + 1e-3))
+        out.both(count / total_count[i], count / total_count[j])
+        size_i, size_j = c.sizes[i], c.sizes[j]
+        both = c.inner_count[i] + c.inner_count[j] + count
+        mixing = count * (size_i + size_j) ** 2 / (2 * size_i * size_j) / both
+        out.add(np.log(np.clip(mixing, 1e-3, None)))
+        out.add(np.log(count / (size_i * size_j)))
+        out.both(within[i], within[j])
+        out.both(of_pair - within[i], of_pair - within[j])
+        out.both(kept[i], kept[j])
+        out.both(np.log(size_i), np.log(size_j))
+        for product, squared, own, best in views:
+            across_view = product[rows]
+            similarity = across_view / (size_i * size_j)
+            out.add(similarity)
+            out.both(similarity - own[i], similarity - own[j])
+            out.add(across_view / np.clip(np.sqrt(squared[i] * squared[j]), 1e-9, None))
+            out.both(similarity - best[i], similarity - best[j])
+        return out.stack()
+
+    return relations
+
+
+def _judge_pairs(
+    clusters: ClusterPairs, judge: Judge, rows: np.ndarray | None, *, whole: bool
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Probability of each of these pairs; and their relations, if they are wanted as a whole."""
+    relations_of = _relations_of(clusters)
+    if whole:
+        every = slice(None) if rows is None else rows
+        relations = relations_of(every)
+        return relations, judge(clusters.take(every), relations)
+    n_rows = len(clusters.i) if rows is None else len(rows)
+    q = np.empty(n_rows, dtype=np.float32)
+    for start in range(0, n_rows, _BLOCK_PAIRS):
+        part = slice(start, min(start + _BLOCK_PAIRS, n_rows))
+        pairs = part if rows is None else rows[part]
+        q[part] = judge(clusters.take(pairs), relations_of(pairs))
+    return None, q
 
 
 def merge(clusters: ClusterPairs, a: np.ndarray, b: np.ndarray) -> tuple[ClusterPairs, np.ndarray]:
@@ -251,9 +285,8 @@ def run_rounds(
                 # Pairs that may not merge are still what others are compared with.
                 rows = np.flatnonzero(_allowed(clusters, constraints, within))
                 candidates = clusters.take(rows)
-            relations = cluster_relations(clusters, rows)
-            q = judge(candidates, relations)
-            if on_round is not None:
+            relations, q = _judge_pairs(clusters, judge, rows, whole=on_round is not None)
+            if on_round is not None and relations is not None:
                 on_round(candidates, relations, q)
             chosen = np.flatnonzero(_chosen(candidates, q, threshold, constraints))
             if len(chosen) == 0:
@@ -300,6 +333,14 @@ def _chosen(
         admitted = constraints.admit(clusters.labels, clusters.n_clusters, i[at], j[at], q[at])
         chosen[at[~admitted]] = False
     return chosen
+
+
+def _squared_lengths(rows: np.ndarray) -> np.ndarray:
+    out = np.empty(len(rows), dtype=rows.dtype)
+    for start in range(0, len(rows), _BLOCK_PAIRS):
+        part = rows[start : start + _BLOCK_PAIRS]
+        (part * part).sum(axis=1, out=out[start : start + len(part)])
+    return out
 
 
 def _own_similarity(squared: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ import numpy as np
 
 from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._closeness import closeness_relations
+from sklearn_hilander._memory import give_back_memory
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import Columns, logit, sigmoid
+from sklearn_hilander._pairs import PairTable, in_blocks, logit, main_axes, sigmoid
 from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, kept_perceptrons
 from sklearn_hilander._relations import graph_relations, probability_relations, smooth_by_links
 from sklearn_hilander._whitening import whiten_by_links
@@ -25,7 +26,7 @@ STAGES = (2, 3)
 SHRINKAGE = 0.3
 
 # (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
-_Stage = Callable[[list[PairGraph], list[Columns], int], list[np.ndarray]]
+_Stage = Callable[[list[PairGraph], list[PairTable], int], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class LinkageModel:
         """Linkage probabilities of unseen samples."""
 
         def stage(
-            graphs: list[PairGraph], features: list[Columns], number: int
+            graphs: list[PairGraph], features: list[PairTable], number: int
         ) -> list[np.ndarray]:
-            return [self.stages[number].log_odds(rows).mean(axis=0) for rows in features]
+            return [self.stages[number].mean_log_odds(rows) for rows in features]
 
         return run_stages([graph], build_graph, stage)[0]
 
@@ -110,30 +111,51 @@ def run_stages(
     list of Links
         One a graph.
     """
-    relations = [graph_relations(graph).compact() for graph in graphs]
+    give_back_memory()
+    relations = [graph_relations(graph, compact=True) for graph in graphs]
     probabilities = _run_on(graphs, relations, stage, range(STAGES[0]))
+    del relations
     whitened, relations = [], []
     for graph, p in zip(graphs, probabilities, strict=True):
         # What is near nothing as given is moved near something only by the centring.
         near = np.diff(graph.adjacency.pointers) > 0
+        graph.forget("adjacency")
+        give_back_memory()
         features = whiten_by_links(graph, p, SHRINKAGE)
         graph.forget()
-        new = build_graph(features, graph)
-        kept = near[new.i] & near[new.j]
-        new = replace(new, i=new.i[kept], j=new.j[kept])
+        new = _without(~near, build_graph(features, graph))
+        del features
         if len(new.i) == 0:
             # A few rows around their own mean may have no neighbour at all.
             new = graph
         whitened.append(new)
-        relations.append(
-            (graph_relations(new) + closeness_relations(graph, new.i, new.j)).compact()
-        )
+        of_given = closeness_relations(graph, new.i, new.j, compact=True)
+        if new is not graph:
+            new.keep_main_features()
+        give_back_memory()
+        relations.append(graph_relations(new, compact=True) + of_given)
+    del probabilities
     probabilities = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
+    del relations
+    give_back_memory()
     links = []
     for graph, new, p in zip(graphs, whitened, probabilities, strict=True):
-        centred = graph.features - graph.features.mean(axis=0)
-        links.append(Links(new, graph, p, (smooth_by_links(new, p), new.features, centred)))
+        new.forget("adjacency", "main_features", "ranks")
+        smooth = smooth_by_links(new, p)
+        new.forget("main_features", "ranks")
+        # Averages of many rows are taken along the main axes.
+        centred = main_axes(graph.features - graph.features.mean(axis=0))
+        links.append(Links(new, graph, p, (smooth, new.main_features, centred)))
+        new.forget("ranks")
     return links
+
+
+def _without(rows: np.ndarray, graph: PairGraph) -> PairGraph:
+    """The graph without the pairs of some rows."""
+    if not rows.any():
+        return graph
+    kept = ~(rows[graph.i] | rows[graph.j])
+    return replace(graph, i=graph.i[kept], j=graph.j[kept])
 
 
 def train_linkage(
@@ -170,7 +192,7 @@ def train_linkage(
     stages = []
     checkpoint = checkpoint or Checkpoint()
 
-    def stage(graphs: list[PairGraph], features: list[Columns], number: int) -> list[np.ndarray]:
+    def stage(graphs: list[PairGraph], features: list[PairTable], number: int) -> list[np.ndarray]:
         pairs = list(zip(data, graphs, strict=True))
         same = np.concatenate([one.y[graph.i] == one.y[graph.j] for one, graph in pairs])
         folds = [(one.fold_of[graph.i], one.fold_of[graph.j]) for one, graph in pairs]
@@ -209,7 +231,7 @@ def outside_fold(fold: int, fold_i: np.ndarray, fold_j: np.ndarray) -> np.ndarra
 
 
 def out_of_fold(
-    networks: Perceptrons, features: np.ndarray | Columns, fold_i: np.ndarray, fold_j: np.ndarray
+    networks: Perceptrons, features: np.ndarray | PairTable, fold_i: np.ndarray, fold_j: np.ndarray
 ) -> np.ndarray:
     """Mean log-odds of two networks: one that did not see the class of i, one not that of j."""
     every = networks.log_odds(features)
@@ -218,7 +240,7 @@ def out_of_fold(
 
 
 def _run_on(
-    graphs: list[PairGraph], relations: list[Columns], stage: _Stage, numbers: range
+    graphs: list[PairGraph], relations: list[PairTable], stage: _Stage, numbers: range
 ) -> list[np.ndarray]:
     """Probability of each pair after some stages: their log-odds averaged."""
     features, log_odds = relations, []
@@ -226,11 +248,19 @@ def _run_on(
         log_odds.append(stage(graphs, features, number))
         if number < numbers[-1]:
             del features
+            give_back_memory()
             features = [
-                rows + probability_relations(graph, sigmoid(z)).compact()
+                rows + probability_relations(graph, sigmoid(z), compact=True)
                 for graph, rows, z in zip(graphs, relations, log_odds[-1], strict=True)
             ]
-    return [
-        sigmoid(np.mean([logit(sigmoid(z), 1e-5) for z in of_stages], axis=0))
-        for of_stages in zip(*log_odds, strict=True)
-    ]
+    del features
+    return [_mean_probability(of_stages) for of_stages in zip(*log_odds, strict=True)]
+
+
+def _mean_probability(log_odds: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Of each pair the probability at the mean of the stages' log-odds, held within bounds."""
+
+    def block(rows: slice) -> np.ndarray:
+        return sigmoid(np.mean([logit(sigmoid(z[rows]), 1e-5) for z in log_odds], axis=0))
+
+    return in_blocks(len(log_odds[0]), block)

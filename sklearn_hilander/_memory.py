@@ -7,6 +7,7 @@ on the data too: only what is clearly too much is refused.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -102,8 +103,9 @@ def clustering_need(
     k = min(n_neighbors, n_rows)
     search = 4 * min(n_rows**2, _SEARCHED_CELLS)
     if encoder == "relational":
-        # Relations and common neighbours of pairs; or the search, of few rows.
-        pairs = n_rows * (430 * k + 20 * n_features)
+        # What is held of pairs, their common neighbours and a flow along all of them, beside the
+        # whitened rows; or the search, of few rows.
+        pairs = n_rows * (180 * k + 8 * n_features)
         return max(pairs, 2 * search + 0.3 * pairs)
     levels = n_rows * (60 * k + 16 * n_features)
     head = 5 * min(n_rows, _HEAD_ROWS) * k * hidden_dim + 12 * n_rows * hidden_dim
@@ -189,6 +191,15 @@ def available_memory() -> int | None:
     """
     found = [*_of_system(), *_of_control_groups(), *_of_address_space()]
     return max(0, min(found)) if found else None
+
+
+def give_back_memory() -> None:
+    """Give what was freed back to the system, where the allocator would hold on to it (glibc).
+
+    It keeps freed arrays of up to 32 MB, between which others do not fit.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _of_system() -> Iterator[int]:

@@ -12,8 +12,13 @@ from sklearn_hilander._adjacency import (
     CommonNeighbors,
     adjacency_of,
     common_neighbors,
+    entry_ranks,
 )
-from sklearn_hilander._pairs import candidate_pairs, main_axes
+from sklearn_hilander._pairs import candidate_pairs, main_axes, mean_cosine, pair_dot, unit_rows
+
+DERIVED = (
+    "cosines", "centred_cosines", "ranks", "entry_ranks", "adjacency", "common", "main_features",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,42 @@ class PairGraph:
         """Number of samples."""
         return len(self.features)
 
+    @property
+    def n_neighbors(self) -> int:
+        """Number of neighbours that a sample has."""
+        return self.indices.shape[1]
+
     @cached_property
     def ranks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rank of j among the neighbours of i, and of i among those of j; each (n_pairs,).
+        """Rank of j among the neighbours of i, and of i among those of j; each (n_pairs,), int16.
 
         From 1; k + 10 where it is none of them.
         """
-        return _ranks(self.indices, self.i, self.j)
+        ranks = np.empty((len(self.i), 2), dtype=self.entry_ranks.dtype)
+        ranks.reshape(-1)[self.adjacency.entries] = self.entry_ranks
+        return ranks[:, 0], ranks[:, 1]
+
+    @cached_property
+    def entry_ranks(self) -> np.ndarray:
+        """Ranks of the entries of the adjacency, (2 * n_pairs,), int16."""
+        return entry_ranks(self.adjacency, self.indices)
 
     def times_near(self, q: int) -> np.ndarray:
-        """How many ends of each pair have the other among their q nearest, (n_pairs,), float64."""
+        """How many ends of each pair have the other among their q nearest, (n_pairs,), int8."""
         rank_of_j, rank_of_i = self.ranks
-        return (rank_of_j <= q).astype(np.float64) + (rank_of_i <= q)
+        return (rank_of_j <= q).astype(np.int8) + (rank_of_i <= q)
+
+    @cached_property
+    def cosines(self) -> tuple[np.ndarray, float]:
+        """Cosine of each pair, (n_pairs,), float32; and of two rows taken at random."""
+        return pair_dot(self.features, self.i, self.j), mean_cosine(self.features)
+
+    @cached_property
+    def centred_cosines(self) -> tuple[np.ndarray, float]:
+        """The same of the rows as seen from the mean of all."""
+        centred = self.features - self.features.mean(axis=0)
+        centred = unit_rows(centred, in_place=True)
+        return pair_dot(centred, self.i, self.j), mean_cosine(centred)
 
     @cached_property
     def main_features(self) -> np.ndarray:
@@ -67,29 +96,21 @@ class PairGraph:
     @cached_property
     def common(self) -> CommonNeighbors:
         """Common neighbours of each pair."""
-        return common_neighbors(self.adjacency, np.stack(self.ranks, axis=1).reshape(-1))
+        return common_neighbors(self.adjacency)
 
-    def forget(self) -> None:
+    def forget(self, *kept: str) -> None:
         """Free the memory of what was derived, which is found again if asked for."""
-        for name in ("ranks", "adjacency", "common", "main_features"):
-            vars(self).pop(name, None)
+        for name in DERIVED:
+            if name not in kept:
+                vars(self).pop(name, None)
+
+    def keep_main_features(self) -> None:
+        """Give up the rows for those along their main axes, and for the cosines of the pairs."""
+        self.cosines, self.centred_cosines  # noqa: B018
+        vars(self)["features"] = self.main_features
 
 
 def pair_graph(features: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -> PairGraph:
     """Pairs of a neighbour graph; an edge of similarity 0 is none."""
     i, j = candidate_pairs(indices, similarities > 0)
     return PairGraph(features, indices, similarities, i, j)
-
-
-def _ranks(indices: np.ndarray, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    n, k = indices.shape
-    keys = (np.arange(n)[:, None] * n + indices).reshape(-1)
-    order = np.argsort(keys)
-    ascending = keys[order]
-
-    def rank(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        wanted = a * n + b
-        at = np.minimum(np.searchsorted(ascending, wanted), len(keys) - 1)
-        return np.where(ascending[at] == wanted, order[at] % k + 1.0, k + 10.0).astype(np.float32)
-
-    return rank(i, j), rank(j, i)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 _CHUNK_PAIRS = 200_000
+# Nodes of a block whose edges are taken at once.
+_BLOCK_ROWS = 16_384
 # More dimensions than this add cost, not evidence, to averages of many rows.
 _MANY_DIMENSIONS, _MAIN_DIMENSIONS = 128, 96
 
@@ -28,13 +31,23 @@ def candidate_pairs(indices: np.ndarray, is_edge: np.ndarray) -> tuple[np.ndarra
         With ``i < j``, sorted.
     """
     n_nodes, k = indices.shape
-    rows = np.repeat(np.arange(n_nodes), k)[is_edge.reshape(-1)]
-    columns = indices.reshape(-1)[is_edge.reshape(-1)]
-    keys = np.minimum(rows, columns) * n_nodes + np.maximum(rows, columns)
+    keys = np.empty(np.count_nonzero(is_edge), dtype=np.int64)
+    at = 0
+    for start in range(0, n_nodes, _BLOCK_ROWS):
+        edges = is_edge[start : start + _BLOCK_ROWS]
+        rows = np.repeat(np.arange(start, start + len(edges)), k)[edges.reshape(-1)]
+        columns = indices[start : start + _BLOCK_ROWS][edges]
+        part = slice(at, at + len(rows))
+        keys[part] = np.minimum(rows, columns) * n_nodes + np.maximum(rows, columns)
+        at = part.stop
     # Several times quicker than np.unique, which hashes integers.
     keys.sort()
-    keys = keys[np.diff(keys, prepend=-1) > 0]
-    return keys // n_nodes, keys % n_nodes
+    first = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    keys = keys[first]
+    i = keys // n_nodes
+    keys -= i * n_nodes
+    return i, keys
 
 
 def pair_dot(Z: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
@@ -50,11 +63,19 @@ def pair_dot(Z: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (n_pairs,), float32
     """
-    if len(i) == 0:
-        return np.zeros(0, dtype=np.float32)
-    pointers = np.searchsorted(i, np.arange(len(Z) + 1))
+    out = np.empty(len(i), dtype=np.float32)
     rows = torch.from_numpy(np.ascontiguousarray(Z))
-    return dot_at(rows, rows, pointers, j).numpy()
+    start = 0
+    while start < len(i):
+        # Whole rows: the pairs of a first node are together.
+        first = i[start]
+        after = i[min(start + _CHUNK_PAIRS, len(i)) - 1] + 1
+        pointers = start + np.searchsorted(i[start:], np.arange(first, after + 1))
+        part = slice(start, pointers[-1])
+        of_block = dot_at(rows[first:after], rows, pointers - start, j[part])
+        out[part] = of_block.numpy()
+        start = part.stop
+    return out
 
 
 def dot_at(a: Tensor, b: Tensor, pointers: np.ndarray, columns: np.ndarray) -> Tensor:
@@ -111,11 +132,22 @@ def pair_sum(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int) -> 
     return np.bincount(i, values, n_nodes) + np.bincount(j, values, n_nodes)
 
 
-def unit_rows(X: np.ndarray) -> np.ndarray:
-    """Rows at unit length, float32; a zero row stays zero."""
+def unit_rows(X: np.ndarray, *, in_place: bool = False) -> np.ndarray:
+    """Rows at unit length, float32; a zero row stays zero.
+
+    With `in_place` rows that are float32 already are overwritten.
+    """
     X = np.asarray(X)
     norms = np.sqrt(np.einsum("ij,ij->i", X, X))[:, None]
+    if in_place and X.dtype == np.float32:
+        return np.divide(X, np.maximum(norms, 1e-12), out=X)
     return (X / np.maximum(norms, 1e-12)).astype(np.float32, copy=False)
+
+
+def mean_cosine(X: np.ndarray) -> float:
+    """Mean cosine of two unit rows taken at random."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    return float(mean @ mean)
 
 
 def main_axes(X: np.ndarray) -> np.ndarray:
@@ -138,6 +170,17 @@ def row_stochastic(A: sp.csr_matrix) -> sp.csr_matrix:
     return scale_rows(A, 1 / (np.asarray(A.sum(axis=1)).reshape(-1) + 1e-9))
 
 
+def in_blocks(
+    n_pairs: int, of_block: Callable[[slice], np.ndarray], dtype: type = np.float32
+) -> np.ndarray:
+    """What a function gives for all pairs, (n_pairs,), asked for some of them at a time."""
+    out: np.ndarray = np.empty(n_pairs, dtype=dtype)
+    for start in range(0, n_pairs, _CHUNK_PAIRS):
+        part = slice(start, min(start + _CHUNK_PAIRS, n_pairs))
+        out[part] = of_block(part)
+    return out
+
+
 def logit(p: np.ndarray, least: float) -> np.ndarray:
     """Log-odds, with p and 1 - p held at `least` or above."""
     return np.log(np.clip(p, least, None) / np.clip(1 - p, least, None))
@@ -149,7 +192,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 class Columns:
-    """Features of pairs, a column at a time: a table that is never held row by row as a whole.
+    """Features of pairs, one or several at a time.
 
     Parameters
     ----------
@@ -161,38 +204,77 @@ class Columns:
         self.rows = slice(None) if rows is None else rows
         self.columns: list[np.ndarray] = []
 
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return sum(1 if part.ndim == 1 else part.shape[1] for part in self.columns)
+
+    def add(self, values: np.ndarray) -> None:
+        """Add a feature of the pair as a whole, (n_pairs,), or several, (n_pairs, n_added)."""
+        self.columns.append(np.asarray(values[self.rows], dtype=np.float32))
+
+    def both(self, a: np.ndarray, b: np.ndarray) -> None:
+        """Add the smaller and the larger of each feature of either end, without their order."""
+        smaller, larger = np.minimum(a, b), np.maximum(a, b)
+        if a.ndim == 1:
+            self.add(smaller)
+            self.add(larger)
+        else:
+            self.add(np.stack([smaller, larger], axis=2).reshape(len(a), 2 * a.shape[1]))
+
+    def stack(self) -> np.ndarray:
+        """All pairs, (n_pairs, n_features), float32."""
+        out = np.empty((len(self.columns[0]), self.n_features), dtype=np.float32)
+        at = 0
+        for part in self.columns:
+            width = 1 if part.ndim == 1 else part.shape[1]
+            out[:, at : at + width] = part.reshape(len(part), width)
+            at += width
+        return out
+
+
+class PairTable:
+    """Features of pairs that are made when they are read, for as many pairs as are read.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of pairs.
+    *parts : callable
+        Slice of the pairs -> Columns. Their columns stand side by side.
+    compact : bool, default=False
+        Three digits alone: what is held by the pair takes half of the memory then.
+    """
+
+    def __init__(
+        self, n_rows: int, *parts: Callable[[slice], Columns], compact: bool = False
+    ) -> None:
+        self.n_rows = n_rows
+        self.parts = parts
+        self.compact = compact
+
     def __len__(self) -> int:
-        return len(self.columns[0])
+        return self.n_rows
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Some pairs, (n_rows, n_features), float32."""
-        return np.stack([column[rows] for column in self.columns], axis=1, dtype=np.float32)
-
-    def __add__(self, other: Columns) -> Columns:
-        """The columns of both, of the same pairs; none is copied."""
+        start, stop, _ = rows.indices(self.n_rows)
         out = Columns()
-        out.columns = [*self.columns, *other.columns]
-        return out
+        for part in self.parts:
+            out.columns += part(slice(start, max(start, stop))).columns
+        table = out.stack()
+        return torch.from_numpy(table).half().float().numpy() if self.compact else table
 
-    def compact(self) -> Columns:
-        """Keep three digits alone, in half of the memory, column by column; returns itself."""
-        for at, column in enumerate(self.columns):
-            self.columns[at] = column.astype(np.float16)
-        return self
+    def __add__(self, other: PairTable) -> PairTable:
+        """The columns of both, of the same pairs; none is made."""
+        return PairTable(
+            self.n_rows, *self.parts, *other.parts, compact=self.compact and other.compact
+        )
 
     @property
     def n_features(self) -> int:
         """Number of columns."""
-        return len(self.columns)
-
-    def add(self, values: np.ndarray) -> None:
-        """Add a feature of the pair as a whole."""
-        self.columns.append(np.asarray(values[self.rows], dtype=np.float32))
-
-    def both(self, a: np.ndarray, b: np.ndarray) -> None:
-        """Add the smaller and the larger of a feature of either end, without their order."""
-        self.add(np.minimum(a, b))
-        self.add(np.maximum(a, b))
+        return self[:0].shape[1]
 
     def stack(self) -> np.ndarray:
         """All pairs, (n_pairs, n_features), float32."""

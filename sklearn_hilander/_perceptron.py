@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sklearn_hilander._checkpoint import Checkpoint
-from sklearn_hilander._pairs import Columns
+from sklearn_hilander._pairs import PairTable
 
 WEIGHT_DECAY = 3e-2
 DROPOUT = 0.1
@@ -19,8 +19,8 @@ N_LAYERS = 3
 # Standardised features are held within this many standard deviations.
 CLAMP = 6.0
 MAX_STEPS = 400
-# So few that a block's activations stay in the cache.
-_PREDICT_ROWS = 4_096
+# So few that a block's features, and a network's activations, stay in the cache.
+_PREDICT_ROWS, _NETWORK_ROWS = 4_096, 2_048
 
 
 @dataclass(frozen=True)
@@ -61,22 +61,47 @@ class Perceptrons:
         mean, scale = tensors.pop("mean")[0], tensors.pop("scale")[0]
         vars(self).update(tensors, mean=mean, scale=scale)
 
-    @torch.inference_mode()
-    def log_odds(self, features: np.ndarray | Columns) -> np.ndarray:
+    def log_odds(self, features: np.ndarray | PairTable) -> np.ndarray:
         """Log-odds of each network for each row, (n_networks, n_rows), float32.
 
         Parameters
         ----------
-        features : ndarray of shape (n_rows, n_features), float32, or Columns
+        features : ndarray of shape (n_rows, n_features), float32, or PairTable
         """
         out = np.empty((len(self), len(features)), dtype=np.float32)
+        for rows, log_odds in self._blocks(features):
+            out[:, rows] = log_odds
+        return out
+
+    def mean_log_odds(self, features: np.ndarray | PairTable) -> np.ndarray:
+        """Mean over the networks of each row's log-odds, (n_rows,), float32."""
+        out = np.empty(len(features), dtype=np.float32)
+        for rows, log_odds in self._blocks(features):
+            out[rows] = log_odds.mean(axis=0)
+        return out
+
+    @torch.inference_mode()
+    def _blocks(self, features: np.ndarray | PairTable) -> Iterator[tuple[slice, np.ndarray]]:
+        """Some rows, and the log-odds of each network for them."""
         for start in range(0, len(features), _PREDICT_ROWS):
             rows = torch.from_numpy(features[start : start + _PREDICT_ROWS])
-            standard = ((rows - self.mean) / self.scale).clamp_(-CLAMP, CLAMP)
-            log_odds = _forward(standard, self.weights, self.biases)
-            # Explicitly: numpy 2.0 to 2.2 warn of a tensor.
-            out[:, start : start + len(rows)] = log_odds.numpy()
-        return out
+            standard = (rows - self.mean).div_(self.scale).clamp_(-CLAMP, CLAMP)
+            out = np.empty((len(self), len(rows)), dtype=np.float32)
+            for number in range(len(self)):
+                first, second, last = zip(
+                    [of_layer[number] for of_layer in self.weights],
+                    [of_layer[number] for of_layer in self.biases],
+                    strict=True,
+                )
+                # One after the other: several times quicker than as one batch of products.
+                for at, part in enumerate(standard.split(_NETWORK_ROWS)):
+                    hidden = F.gelu(torch.addmm(first[1], part, first[0]))
+                    hidden = F.gelu(torch.addmm(second[1], hidden, second[0]))
+                    log_odds = torch.addmm(last[1], hidden, last[0])[:, 0]
+                    begin = at * _NETWORK_ROWS
+                    # Explicitly: numpy 2.0 to 2.2 warn of a tensor.
+                    out[number, begin : begin + len(part)] = log_odds.numpy()
+            yield slice(start, start + len(rows)), out
 
 
 def fit_perceptrons(

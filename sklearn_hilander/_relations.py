@@ -9,10 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklearn_hilander._closeness import closeness, mean_cosine, pair_closeness
+from sklearn_hilander._adjacency import one_step
+from sklearn_hilander._closeness import closeness, pair_closeness
 from sklearn_hilander._flow_relations import flow_relations
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import Columns, logit, pair_dot, pair_max, pair_sum, unit_rows
+from sklearn_hilander._pairs import (
+    Columns,
+    PairTable,
+    in_blocks,
+    logit,
+    pair_max,
+    pair_sum,
+    unit_rows,
+)
 
 # Scales as shares of the number of neighbours: 1, 5, 10, 20, 40 of 40.
 _SHARES = (0.025, 0.125, 0.25, 0.5, 1.0)
@@ -28,7 +37,7 @@ def scales_of(n_neighbors: int, shares: tuple[float, ...]) -> list[int]:
     return [max(1, round(share * n_neighbors)) for share in shares]
 
 
-def graph_relations(graph: PairGraph) -> Columns:
+def graph_relations(graph: PairGraph, *, compact: bool = False) -> PairTable:
     """Relations of each pair in the neighbour graph, at several scales.
 
     Closeness; ranks both ways; closeness against the mean of either end's nearest, and that of
@@ -39,46 +48,69 @@ def graph_relations(graph: PairGraph) -> Columns:
     Parameters
     ----------
     graph : PairGraph
+    compact : bool, default=False
+        Three digits of each alone.
 
     Returns
     -------
-    Columns
+    PairTable
     """
     i, j, n = graph.i, graph.j, graph.n_nodes
-    indices, X = graph.indices, graph.features
-    k = indices.shape[1]
-    out = Columns()
-    cosine, chance = pair_dot(X, i, j), mean_cosine(X)
+    k, held = graph.n_neighbors, np.float16 if compact else np.float32
+    around_mean = closeness(*graph.centred_cosines).astype(held)
+    cosine, chance = graph.cosines
     near, near_of_neighbors = closeness(cosine, chance), closeness(graph.similarities, chance)
-    out.add(near)
+    scales = scales_of(k, _SHARES)
+    totals = np.cumsum(near_of_neighbors, axis=1)[:, [q - 1 for q in scales]]
+    mean_of_nearest = totals / np.array(scales)
+    of_neighbor = near_of_neighbors[:, [q - 1 for q in scales_of(k, (0.125, 0.375, 1.0))]]
+    del near_of_neighbors, totals
+    in_degrees = [
+        np.log1p(np.bincount(graph.indices[:, :q].reshape(-1), minlength=n))
+        for q in scales_of(k, (0.25, 1.0))
+    ]
+    in_degree = np.stack(in_degrees, axis=1)
     rank_of_j, rank_of_i = graph.ranks
-    out.both(np.log(rank_of_j), np.log(rank_of_i))
-    mean_of_nearest = np.cumsum(near_of_neighbors, axis=1) / np.arange(1, k + 1)
-    for q in scales_of(k, _SHARES):
-        out.both(near - mean_of_nearest[i, q - 1], near - mean_of_nearest[j, q - 1])
-    for q in scales_of(k, (0.125, 0.375, 1.0)):
-        out.both(near_of_neighbors[i, q - 1], near_of_neighbors[j, q - 1])
-    for q in scales_of(k, _SHARES[1:]):
-        out.add(graph.common.counts_within(q) / q)
-    for q in scales_of(k, (0.25, 1.0)):
-        in_degree = np.log1p(np.bincount(indices[:, :q].reshape(-1), minlength=n))
-        out.both(in_degree[i], in_degree[j])
+    most = scales_of(k, _SHARES[1:])
+    shared = graph.common.counts_within(graph.entry_ranks, most)
+    walks = []
     for q in scales_of(k, _WALK_SHARES):
         walk = _local_walk(graph, cosine, q)
-        out.add(_walk_similarity(graph, walk, graph.common.products(walk)))
-        _, smooth = _smooth(graph, walk)
-        near = pair_closeness(smooth, i, j)
-        mean = _pair_mean(near, i, j, n)
-        out.add(near)
-        out.both(near - mean[i], near - mean[j])
-    out.add(pair_closeness(unit_rows(X - X.mean(axis=0)), i, j))
-    for q in scales_of(k, _FLOW_SHARES):
-        # A pair that is near both ways counts twice.
-        out += flow_relations(i, j, graph.times_near(q) * _local_walk(graph, cosine, q), n)
-    return out
+        similarity = _walk_similarity(graph, walk, held)
+        smooth_near = pair_closeness(_smooth(graph, walk)[1], i, j)
+        walks.append((similarity, smooth_near, _pair_mean(smooth_near, i, j, n)))
+    graph.forget("adjacency", "ranks", "common", "main_features")
+    # A pair that is near both ways counts twice.
+    flows = [
+        flow_relations(
+            i, j, graph.times_near(q) * _local_walk(graph, cosine, q), n, compact=compact
+        )
+        for q in scales_of(k, _FLOW_SHARES)
+    ]
+
+    def block(rows: slice) -> Columns:
+        a, b, here = i[rows], j[rows], near[rows]
+        out = Columns()
+        out.add(here)
+        ranks = (ranks[rows].astype(np.float32) for ranks in (rank_of_j, rank_of_i))
+        out.both(*map(np.log, ranks))
+        out.both(here[:, None] - mean_of_nearest[a], here[:, None] - mean_of_nearest[b])
+        out.both(of_neighbor[a], of_neighbor[b])
+        for counts, q in zip(shared, most, strict=True):
+            out.add(counts[rows].astype(np.float64) / q)
+        out.both(in_degree[a], in_degree[b])
+        for similarity, smooth_near, mean in walks:
+            smooth = smooth_near[rows]
+            out.add(similarity[rows])
+            out.add(smooth)
+            out.both(smooth - mean[a], smooth - mean[b])
+        out.add(around_mean[rows])
+        return out
+
+    return sum(flows, PairTable(len(i), block, compact=compact))
 
 
-def probability_relations(graph: PairGraph, p: np.ndarray) -> Columns:
+def probability_relations(graph: PairGraph, p: np.ndarray, *, compact: bool = False) -> PairTable:
     """Relations of each pair in the graph weighted by linkage probabilities.
 
     A sample is linked to itself with probability 1.
@@ -88,46 +120,62 @@ def probability_relations(graph: PairGraph, p: np.ndarray) -> Columns:
     graph : PairGraph
     p : ndarray of shape (n_pairs,), float32
         Linkage probability of each pair.
+    compact : bool, default=False
+        Three digits of each alone.
 
     Returns
     -------
-    Columns
+    PairTable
     """
     i, j, n = graph.i, graph.j, graph.n_nodes
-    p = p.astype(np.float32)
-    out = Columns()
-    out.add(p)
-    out.add(logit(p, 1e-4))
+    p = p.astype(np.float32, copy=False)
     degree = 1 + graph.adjacency.sum(p)
     squares = 1 + graph.adjacency.sum(p * p)
-    out.both(np.log(degree)[i], np.log(degree)[j])
-    out.both((squares / degree)[i], (squares / degree)[j])
     strong = _strong_links(p)
     products = graph.common.products(strong)
-    # Either end is a common neighbour too: its link to itself times the link of the pair.
-    shared = products + 2 * strong
-    out.add(shared / np.sqrt(squares[i] * squares[j]))
-    out.both(shared / degree[i], shared / degree[j])
-    mass_i, mass_j = (mass + 1 + p for mass in graph.common.sums(p))
-    out.both(
-        2 * shared / (mass_i + mass_j), shared / np.clip(np.minimum(mass_i, mass_j), 1e-3, None)
-    )
-    # How much the two disagree on the candidates that they share.
-    out.add((mass_i + mass_j - 2 * shared) / (graph.common.counts + 2))
-    out.both(mass_i / degree[i], mass_j / degree[j])
+    sums = graph.common.sums(p)
+    n_common = graph.common.counts
     best = pair_max(p, i, j, n, 0.0)
-    out.both(p - best[i], p - best[j])
-    once, twice = _smooth(graph, strong)
-    for smooth in (once, twice):
-        near = pair_closeness(smooth, i, j)
-        mean = pair_sum(near * p, i, j, n) / degree
-        out.add(near)
-        out.both(near - mean[i], near - mean[j])
-    out.add(_walk_similarity(graph, strong, products))
-    reached = graph.adjacency.weighted_sum(strong, degree[:, None].astype(np.float32))[:, 0]
+    links = graph.adjacency.matrix(strong)
+    reached = one_step(links, degree[:, None].astype(np.float32))[:, 0]
     around = np.log(reached / (1 + graph.adjacency.sum(strong)))
-    out.both(around[i], around[j])
-    return out
+    smooth_near = []
+    smooth = graph.main_features
+    for _ in range(2):
+        smooth = unit_rows(one_step(links, smooth), in_place=True)
+        near = pair_closeness(smooth, i, j)
+        smooth_near.append((near, pair_sum(near * p, i, j, n) / degree))
+    del links, smooth
+    norms = _walk_norms(graph, strong)
+    log_degree, concentration = np.log(degree), squares / degree
+
+    def block(rows: slice) -> Columns:
+        a, b, of_pair = i[rows], j[rows], p[rows]
+        out = Columns()
+        out.add(of_pair)
+        out.add(logit(of_pair, 1e-4))
+        out.both(log_degree[a], log_degree[b])
+        out.both(concentration[a], concentration[b])
+        # Either end is a common neighbour too: its link to itself times the link of the pair.
+        shared = products[rows] + 2 * strong[rows]
+        out.add(shared / np.sqrt(squares[a] * squares[b]))
+        out.both(shared / degree[a], shared / degree[b])
+        mass_i, mass_j = (mass[rows] + 1 + of_pair for mass in sums)
+        out.both(
+            2 * shared / (mass_i + mass_j), shared / np.clip(np.minimum(mass_i, mass_j), 1e-3, None)
+        )
+        # How much the two disagree on the candidates that they share.
+        out.add((mass_i + mass_j - 2 * shared) / (n_common[rows].astype(np.int64) + 2))
+        out.both(mass_i / degree[a], mass_j / degree[b])
+        out.both(of_pair - best[a], of_pair - best[b])
+        for near, mean in smooth_near:
+            out.add(near[rows])
+            out.both(near[rows] - mean[a], near[rows] - mean[b])
+        out.add(shared / (norms[a] * norms[b]))
+        out.both(around[a], around[b])
+        return out
+
+    return PairTable(len(i), block, compact=compact)
 
 
 def smooth_by_links(graph: PairGraph, p: np.ndarray) -> np.ndarray:
@@ -152,22 +200,37 @@ def _strong_links(p: np.ndarray) -> np.ndarray:
 
 def _smooth(graph: PairGraph, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit rows after one step along the values and after two."""
-    once = unit_rows(graph.adjacency.weighted_sum(values, graph.main_features))
-    return once, unit_rows(graph.adjacency.weighted_sum(values, once))
+    links = graph.adjacency.matrix(values)
+    once = unit_rows(one_step(links, graph.main_features), in_place=True)
+    return once, unit_rows(one_step(links, once), in_place=True)
 
 
 def _local_walk(graph: PairGraph, cosine: np.ndarray, q: int) -> np.ndarray:
     """Locally scaled similarity of each pair where one is among the q nearest of the other."""
-    scale = 1 - graph.similarities[:, min(q, graph.similarities.shape[1]) - 1]
+    scale = 1 - graph.similarities[:, min(q, graph.n_neighbors) - 1]
     scale = np.clip(scale, 1e-3, None)
-    weights = np.exp((cosine.clip(0, 1) - 1) / np.sqrt(scale[graph.i] * scale[graph.j]))
-    return np.where(np.minimum(*graph.ranks) <= q, weights, 0).astype(np.float32)
+    rank_of_j, rank_of_i = graph.ranks
+    out = np.zeros(len(cosine), dtype=np.float32)
+    near = np.flatnonzero((rank_of_j <= q) | (rank_of_i <= q))
+    scales = scale[graph.i[near]] * scale[graph.j[near]]
+    out[near] = np.exp((cosine[near].clip(0, 1) - 1) / np.sqrt(scales))
+    return out
 
 
-def _walk_similarity(graph: PairGraph, values: np.ndarray, products: np.ndarray) -> np.ndarray:
+def _walk_norms(graph: PairGraph, values: np.ndarray) -> np.ndarray:
+    return np.sqrt(1 + graph.adjacency.sum(values * values))
+
+
+def _walk_similarity(graph: PairGraph, values: np.ndarray, held: type) -> np.ndarray:
     """Cosine of where one step along the values, staying with weight 1, leads from either end."""
-    norms = np.sqrt(1 + graph.adjacency.sum(values * values))
-    return (products + 2 * values) / (norms[graph.i] * norms[graph.j])
+    norms, products = _walk_norms(graph, values), graph.common.products(values)
+
+    def block(rows: slice) -> np.ndarray:
+        of_ends = norms[graph.i[rows]] * norms[graph.j[rows]]
+        # By way of float32, as everything that is read from a table.
+        return ((products[rows] + 2 * values[rows]) / of_ends).astype(np.float32)
+
+    return in_blocks(len(values), block, held)
 
 
 def _pair_mean(values: np.ndarray, i: np.ndarray, j: np.ndarray, n_nodes: int) -> np.ndarray:

@@ -15,7 +15,6 @@ import numpy as np
 
 from sklearn_hilander._flow import flow_clusters
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import pair_dot
 from sklearn_hilander.metrics import bcubed_f_score
 
 # Each about a factor of the square root of 2 above the one before: 3 to 40 of 40 neighbours.
@@ -38,14 +37,15 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
     labels : ndarray of shape (n_nodes,), int64
         Contiguous from 0.
     """
-    n_neighbors = graph.indices.shape[1]
     # A walk that reaches most of a few samples finds them to be one, and that at any scale.
     farthest = max(1, graph.n_nodes // _FEWEST_CLUSTERS)
-    scales = sorted({max(1, min(round(share * n_neighbors), farthest)) for share in _SHARES})
-    cosine = pair_dot(graph.features, graph.i, graph.j).clip(0, 1)
+    scales = {max(1, min(round(share * graph.n_neighbors), farthest)) for share in _SHARES}
+    cosine = graph.cosines[0].clip(0, 1)
     clusters = [
-        flow_clusters(graph.i, graph.j, graph.times_near(q) * cosine, graph.n_nodes) for q in scales
+        flow_clusters(graph.i, graph.j, graph.times_near(q) * cosine, graph.n_nodes)
+        for q in sorted(scales)
     ]
+    graph.forget()
     return clusters[most_stable(clusters)]
 
 

@@ -38,7 +38,7 @@ def search_two_hops(
 
     Returns
     -------
-    indices : ndarray of shape (n_nodes, n_neighbors), int64
+    indices : ndarray of shape (n_nodes, n_neighbors), int32, or int64 where that is too small
         Never the row itself, unless fewer are within reach: it then fills the places left over.
     similarities : ndarray of shape (n_nodes, n_neighbors), float32
         Cosines clipped to [0, 1]; 0 in places left over.
@@ -57,7 +57,7 @@ def search_two_hops(
         k = n_neighbors or 1
         first, second = graph, _strongest_quarter(graph)
     rows = torch.from_numpy(np.ascontiguousarray(features))
-    found = np.empty((n, k), dtype=np.int64)
+    found = np.empty((n, k), dtype=np.int32 if n < 2**31 else np.int64)
     similarities = np.empty((n, k), dtype=np.float32)
     for block in _blocks(first, second):
         candidates = (first[block] @ second + first[block]).tocsr()

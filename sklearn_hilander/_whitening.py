@@ -9,6 +9,7 @@ from sklearn_hilander._pairs import unit_rows
 
 # Mean squared differences under this are noise of float32.
 _ROUNDING = 1e-12
+_BLOCK_ROWS = 16_384
 
 
 def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.ndarray:
@@ -32,9 +33,14 @@ def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.nda
     X = graph.features - graph.features.mean(axis=0)
     d = X.shape[1]
     # Sum over pairs of p (x_i - x_j)(x_i - x_j)^T: the graph's Laplacian between the rows.
-    linked = graph.adjacency.weighted_sum(p, X) - X
+    linked = graph.adjacency.weighted_sum(p, X)
+    linked -= X
     degree = graph.adjacency.sum(p)[:, None].astype(np.float32)
-    covariance = (X.T @ (degree * X - linked)).astype(np.float64)
+    for start in range(0, len(X), _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        np.subtract(degree[part] * X[part], linked[part], out=linked[part])
+    covariance = (X.T @ linked).astype(np.float64)
+    del linked
     covariance = (covariance + covariance.T) / 2
     scale = np.trace(covariance) / d
     # Equal rows, but for the rounding of float32: there is nothing to make round.
@@ -44,4 +50,5 @@ def whiten_by_links(graph: PairGraph, p: np.ndarray, shrinkage: float) -> np.nda
     values, vectors = np.linalg.eigh(covariance)
     # Rounding can take the least ones under what the shrinkage leaves, even under 0.
     values = np.maximum(values, max(shrinkage, _ROUNDING))
-    return unit_rows(X @ ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32))
+    X = X @ ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32)
+    return unit_rows(X, in_place=True)

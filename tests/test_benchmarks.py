@@ -102,6 +102,72 @@ def test_scale_measures_each_method_in_its_own_process(tmp_path, monkeypatch, ca
     assert "150 rows" in capsys.readouterr().out
 
 
+def test_scale_draws_what_it_measured(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="drawing needs the plot extra")
+    from matplotlib.image import imread
+
+    from benchmarks import scale
+
+    def row(method, n, **more):
+        return {
+            "method": method,
+            "n_samples": n,
+            "seconds": n / 1e3,
+            "cpu_seconds": n / 1e3,
+            "memory_above_input_mb": n / 10,
+            "memory_target_mb": n / 9,
+            "stages": {},
+            **more,
+        }
+
+    found = {"stages": dict.fromkeys(scale.STAGES, 0.5), "pairwise_f": 0.9}
+    rows = [row(*of_row) for of_row in (("search", 10), ("search", 100))]
+    rows += [row("default", n, **found) for n in (10, 100)]
+    rows.append({"method": "evoc", "n_samples": 100, "failed": "no module"})
+    path = tmp_path / "scale.json"
+    path.write_text(json.dumps({"rows": rows}))
+    argv = ["scale", "--draw", str(path), "--plot", str(tmp_path / "scale.png")]
+    monkeypatch.setattr(sys, "argv", argv)
+    scale.main()
+    assert imread(tmp_path / "scale.png")[..., :3].std() > 0.05
+
+
+def test_stages_hold_each_second_once(monkeypatch):
+    from benchmarks import scale
+
+    now = 0.0
+
+    def wait(seconds):
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(scale.time, "process_time", lambda: now)
+    stages, inside, over = {"inner": 0.0, "outer": 0.0}, [0.0], []
+    inner = scale._timed(wait, stages, "inner", inside, over.append)
+
+    def both():
+        inner(2)
+        wait(3)
+        inner(5)
+
+    scale._timed(both, stages, "outer", inside, over.append)()
+    assert over == ["inner", "inner", "outer"]
+    assert stages == {"inner": 7, "outer": 3}
+    assert inside == [10]
+
+
+def test_profile_prints_every_stage(monkeypatch, capsys):
+    from benchmarks import profile, scale
+
+    argv = ["profile", "--size", "150", "--n-features", "8", "--calls", "3"]
+    monkeypatch.setattr(sys, "argv", argv)
+    profile.main()
+    printed = capsys.readouterr().out
+    for name in (*scale.STAGES, "rest", "whole"):
+        assert f"\n{name} " in printed
+    assert "Ordered by: internal time" in printed
+
+
 def test_scale_reports_what_failed(monkeypatch, tmp_path):
     from benchmarks import scale
 

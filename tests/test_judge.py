@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
+from sklearn_hilander import _judge
 from sklearn_hilander._judge import (
     ROUNDS_PER_THRESHOLD,
     THRESHOLDS,
@@ -384,3 +385,27 @@ def test_without_pairs_the_judge_is_not_asked():
     start = single_samples(links_of(3, [], [], views), np.ones(3, "f4"))
     for _, clusters in run_rounds(start, judge, lowest=0.5):
         np.testing.assert_array_equal(clusters.labels, [0, 1, 2])
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_rounds_do_not_depend_on_the_blocks_of_pairs(rng, at_once, monkeypatch):
+    n = 24
+    start = single_samples(random_links(rng, n), random_weights(rng, n))
+    within = np.arange(n) % 3
+
+    def judge(clusters, relations):
+        assert len(relations) == len(clusters.i)
+        return relations[:, 0] * 0.9
+
+    def partitions():
+        rounds = (
+            run_rounds(start, judge, lowest=0.1),
+            run_rounds(start, judge, lowest=0.1, within=within),
+        )
+        return [clusters.labels for of_rounds in rounds for _, clusters in of_rounds]
+
+    whole = partitions()
+    monkeypatch.setattr(_judge, "_BLOCK_PAIRS", at_once)
+    for labels, expected in zip(partitions(), whole, strict=True):
+        np.testing.assert_array_equal(labels, expected)
+    assert whole[-1].max() < n - 1

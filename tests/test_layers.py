@@ -46,14 +46,14 @@ ROOMS = {
     "_whitening": {"_pair_graph", "_pairs"},
     "_flow": set(),
     "_flow_relations": {"_flow", "_pairs"},
-    "_relations": {"_closeness", "_flow_relations", "_pair_graph", "_pairs"},
+    "_relations": {"_adjacency", "_closeness", "_flow_relations", "_pair_graph", "_pairs"},
     "_linkage_model": {
-        "_checkpoint", "_closeness", "_pair_graph", "_pairs", "_perceptron", "_relations",
-        "_whitening",
+        "_checkpoint", "_closeness", "_memory", "_pair_graph", "_pairs", "_perceptron",
+        "_relations", "_whitening",
     },
     "_judge": {"_constraints", "_linkage_model", "_pairs"},
     "_decoders": {"_constraints", "_flow", "_judge", "_linkage_model", "_pairs", "_stable_flow"},
-    "_stable_flow": {"_flow", "_pair_graph", "_pairs", "metrics"},
+    "_stable_flow": {"_flow", "_pair_graph", "metrics"},
     "_relational": {
         "_decoders", "_judge", "_linkage_model", "_neighbors", "_pair_graph", "_pairs",
         "_perceptron", "_two_hops",
@@ -63,7 +63,7 @@ ROOMS = {
         "_perceptron", "_relational", "metrics",
     },
     "_cluster_rounds": {
-        "_constraints", "_judge", "_pair_graph", "_pairs", "_relational", "_types",
+        "_constraints", "_judge", "_memory", "_pair_graph", "_pairs", "_relational", "_types",
     },
     "_growth": {
         "_cluster_rounds", "_constraints", "_decode", "_graph_embedding", "_hierarchy",

@@ -4,9 +4,12 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklearn_hilander import _pairs
 from sklearn_hilander._pairs import (
     Columns,
+    PairTable,
     candidate_pairs,
+    in_blocks,
     logit,
     pair_dot,
     pair_max,
@@ -161,18 +164,80 @@ def test_columns_do_not_know_the_order_of_ends(rng):
     np.testing.assert_allclose(stacked[:, 1:], np.sort([a, b], axis=0).T, rtol=1e-6)
 
 
-def test_columns_side_by_side_and_some_of_their_rows(rng):
-    a, b = rng.normal(size=(2, 7)).astype(np.float32)
-    kept = np.array([1, 4, 5])
-    one, other = Columns(kept), Columns(kept)
+def test_columns_one_by_one_or_several_at_once(rng):
+    a, b = rng.normal(size=(2, 7, 3))
+    one, other = Columns(), Columns()
     one.add(a)
-    other.add(b)
+    one.both(a, b)
+    for column in range(3):
+        other.add(a[:, column])
+    for column in range(3):
+        other.both(a[:, column], b[:, column])
+    assert one.n_features == other.n_features == 9
+    np.testing.assert_array_equal(one.stack(), other.stack())
+    kept = np.array([1, 4, 5])
+    some = Columns(kept)
+    some.add(a)
+    np.testing.assert_array_equal(some.stack(), a[kept].astype(np.float32))
+
+
+def table_of(values, **options):
+    """A table of one column a row of `values`, and the slices that were made of it."""
+    made = []
+
+    def block(rows):
+        made.append(rows)
+        out = Columns()
+        out.add(values[rows])
+        return out
+
+    return PairTable(len(values), block, **options), made
+
+
+def test_tables_side_by_side_and_some_of_their_rows(rng):
+    a, b = rng.normal(size=(2, 7)).astype(np.float32)
+    (one, made), (other, _) = table_of(a), table_of(b)
     table = one + other
-    assert (len(table), table.n_features) == (3, 2)
-    np.testing.assert_array_equal(table.stack(), np.stack([a, b], axis=1)[kept])
-    np.testing.assert_array_equal(table[1:], np.stack([a, b], axis=1)[[4, 5]])
+    assert (len(table), table.n_features) == (7, 2)
+    np.testing.assert_array_equal(table.stack(), np.stack([a, b], axis=1))
+    np.testing.assert_array_equal(table[1:3], np.stack([a, b], axis=1)[1:3])
+    assert made[-1] == slice(1, 3)
+    assert table[5:100].shape == (2, 2)
+    assert table[7:].shape == (0, 2)
     assert one.n_features == 1
-    whole, compact = table.stack(), table.compact().stack()
+
+
+def test_compact_tables_have_three_digits(rng):
+    a = rng.normal(size=50).astype(np.float32)
+    whole, compact = table_of(a)[0].stack(), table_of(a, compact=True)[0].stack()
     assert compact.dtype == np.float32
     assert (compact != whole).any()
-    np.testing.assert_allclose(compact, whole, rtol=1e-3)
+    np.testing.assert_array_equal(compact[:, 0], a.astype(np.float16))
+    both = table_of(a, compact=True)[0] + table_of(a, compact=True)[0]
+    np.testing.assert_array_equal(both.stack(), np.hstack([compact, compact]))
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_pairs_in_blocks_of_any_size(rng, at_once, monkeypatch):
+    Z = rng.normal(size=(20, 5)).astype(np.float32)
+    i, j = random_pairs(rng, 20, 60)
+    indices = np.array([rng.permutation(np.delete(np.arange(20), row))[:6] for row in range(20)])
+    is_edge = rng.random(indices.shape) < 0.7
+    products, pairs = pair_dot(Z, i, j), candidate_pairs(indices, is_edge)
+    monkeypatch.setattr(_pairs, "_CHUNK_PAIRS", at_once)
+    monkeypatch.setattr(_pairs, "_BLOCK_ROWS", at_once)
+    np.testing.assert_array_equal(pair_dot(Z, i, j), products)
+    np.testing.assert_array_equal(candidate_pairs(indices, is_edge), pairs)
+    half = in_blocks(len(i), lambda rows: products[rows] / 2, np.float16)
+    np.testing.assert_array_equal(half, (products / 2).astype(np.float16))
+
+
+def test_rows_are_scaled_in_place_where_they_can_be(rng):
+    X = rng.normal(size=(4, 3)).astype(np.float32)
+    expected = unit_rows(X.copy())
+    assert unit_rows(X, in_place=True) is X
+    np.testing.assert_array_equal(X, expected)
+    whole = np.arange(1, 7).reshape(2, 3)
+    np.testing.assert_array_equal(unit_rows(whole, in_place=True), unit_rows(whole))
+    assert whole.dtype != np.float32
+    assert whole[0, 0] == 1

@@ -3,6 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from sklearn_hilander import _perceptron
 from sklearn_hilander._pairs import sigmoid
 from sklearn_hilander._perceptron import (
     MAX_STEPS,
@@ -199,3 +200,30 @@ def test_more_rows_are_worth_more_steps_up_to_a_bound():
         assert steps[-1] == MAX_STEPS
     assert n_training_steps(10_000, 64) > n_training_steps(10_000, 4096)
     assert n_training_steps(50, 4096) < n_training_steps(50_000, 4096)
+
+
+@pytest.mark.parametrize("at_once", [(4, 3), (64, 64)])
+def test_rows_are_taken_in_blocks_of_any_size(rng, at_once, monkeypatch):
+    features = table(rng, 50)
+    rows_of = [np.arange(50), np.arange(25), np.arange(10, 40)]
+    networks, _ = fit_perceptrons(features, features[:, 0] > 0, rows_of, settings=SETTINGS, seed=0)
+    before = features.copy()
+    whole = networks.log_odds(features)
+    np.testing.assert_allclose(networks.mean_log_odds(features), whole.mean(axis=0), atol=1e-6)
+    for name, size in zip(("_PREDICT_ROWS", "_NETWORK_ROWS"), at_once, strict=True):
+        monkeypatch.setattr(_perceptron, name, size)
+    np.testing.assert_allclose(networks.log_odds(features), whole, atol=1e-5)
+    np.testing.assert_allclose(networks.mean_log_odds(features), whole.mean(axis=0), atol=1e-5)
+    # Against the networks written out.
+    standard = (features - networks.mean.numpy()) / networks.scale.numpy()
+    layers = zip(networks.weights, networks.biases, strict=True)
+    hidden = torch.from_numpy(standard.clip(-_perceptron.CLAMP, _perceptron.CLAMP)).expand(
+        3, -1, -1
+    )
+    for depth, (weights, biases) in enumerate(layers):
+        hidden = hidden @ weights + biases
+        if depth < 2:
+            hidden = torch.nn.functional.gelu(hidden)
+    np.testing.assert_allclose(whole, hidden[:, :, 0].numpy(), atol=1e-4)
+    np.testing.assert_array_equal(features, before)
+    assert networks.mean_log_odds(features[:0]).shape == (0,)

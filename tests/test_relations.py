@@ -178,6 +178,92 @@ def test_sums_over_common_neighbors_do_not_depend_on_the_blocks(graph, p, monkey
         np.testing.assert_array_equal(all_relations(graph, p), whole)
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 50])
+def test_relations_do_not_depend_on_the_blocks_that_they_are_read_in(graph, p, at_once):
+    tables = (
+        graph_relations(graph),
+        graph_relations(graph, compact=True),
+        probability_relations(graph, p),
+        closeness_relations(graph, graph.i, graph.j),
+    )
+    for table in tables:
+        starts = range(0, len(table), at_once)
+        parts = [table[start : start + at_once] for start in starts]
+        np.testing.assert_array_equal(np.concatenate(parts), table.stack())
+
+
+def test_compact_relations_are_the_others_to_three_digits(graph, p):
+    for relations in (
+        graph_relations,
+        lambda graph, **options: probability_relations(graph, p, **options),
+        lambda graph, **options: closeness_relations(graph, graph.i, graph.j, **options),
+    ):
+        whole, compact = relations(graph).stack(), relations(graph, compact=True).stack()
+        np.testing.assert_array_equal(compact, whole.astype(np.float16))
+
+
+@pytest.mark.parametrize("n_features", [12, 200])
+def test_relations_are_the_same_once_rows_are_given_up(rng, n_features):
+    X = make_clusters(rng, 6, 40, n_features, spread=0.3)[0]
+    whole, given_up = graph_of(X), graph_of(X)
+    given_up.keep_main_features()
+    assert given_up.features.shape == (240, min(n_features, 96))
+    p = some_probabilities(whole, rng.normal(size=whole.n_nodes))
+    for relations in (graph_relations, lambda graph: probability_relations(graph, p)):
+        np.testing.assert_array_equal(relations(given_up).stack(), relations(whole).stack())
+    assert given_up.n_nodes == whole.n_nodes
+    np.testing.assert_array_equal(smooth_by_links(given_up, p), smooth_by_links(whole, p))
+
+
+def test_adjacency_against_a_dense_matrix(rng, graph):
+    n, of_pair = graph.n_nodes, rng.normal(size=len(graph.i)).astype(np.float32)
+    dense = np.zeros((n, n), dtype=np.float32)
+    dense[graph.i, graph.j] = dense[graph.j, graph.i] = of_pair
+    np.testing.assert_array_equal(graph.adjacency.matrix(of_pair).toarray(), dense)
+    few = np.where(of_pair > 0.5, of_pair, 0)
+    dense[dense <= 0.5] = 0
+    matrix = graph.adjacency.matrix(few)
+    assert matrix.nnz == 2 * np.count_nonzero(few)
+    np.testing.assert_array_equal(matrix.toarray(), dense)
+    X = rng.normal(size=(n, 3)).astype(np.float32)
+    np.testing.assert_allclose(graph.adjacency.weighted_sum(few, X), X + dense @ X, atol=1e-5)
+    for node in range(n):
+        own = slice(*graph.adjacency.pointers[node : node + 2])
+        columns, entries = graph.adjacency.columns[own], graph.adjacency.entries[own]
+        assert (np.diff(columns) > 0).all()
+        ends = np.where(entries % 2, graph.i[entries >> 1], graph.j[entries >> 1])
+        np.testing.assert_array_equal(columns, ends)
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 256])
+def test_ranks_and_common_neighbors_in_blocks_of_any_size(graph, p, n_rows, monkeypatch):
+    whole = all_relations(graph, p)
+    ranks = [of_end.copy() for of_end in graph.ranks]
+    graph.forget()
+    monkeypatch.setattr(_adjacency, "_MOST_ROWS", n_rows)
+    monkeypatch.setattr(_adjacency, "_FEWEST_ROWS", 1)
+    np.testing.assert_array_equal(all_relations(graph, p), whole)
+    np.testing.assert_array_equal(graph.ranks, ranks)
+
+
+def test_a_sample_with_more_neighbors_than_a_byte_counts(rng):
+    """A hub that all others have among their neighbours."""
+    spokes = np.eye(300, dtype=np.float32) + 0.5
+    hub = np.ones((1, 300), dtype=np.float32)
+    graph = graph_of(np.concatenate([hub, spokes, 0.9 * spokes[:20] + 0.1 * hub]), 4)
+    degree = np.diff(graph.adjacency.pointers)
+    assert degree.max() > 255
+    near = np.zeros((graph.n_nodes,) * 2)
+    near[graph.i, graph.j] = near[graph.j, graph.i] = 1
+    np.testing.assert_array_equal(graph.common.counts, (near @ near)[graph.i, graph.j])
+    p = rng.random(len(graph.i)).astype(np.float32)
+    weighted = np.zeros((graph.n_nodes,) * 2)
+    weighted[graph.i, graph.j] = weighted[graph.j, graph.i] = p
+    np.testing.assert_allclose(
+        graph.common.products(p), (weighted @ weighted)[graph.i, graph.j], rtol=1e-5, atol=1e-5
+    )
+
+
 def test_what_is_forgotten_is_found_again(graph, p):
     relations = all_relations(graph, p)
     fields = set(vars(graph))

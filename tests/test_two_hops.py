@@ -42,7 +42,7 @@ def test_nearest_of_the_candidates(rng, monkeypatch, k, cells, rows):
     np.testing.assert_array_equal(indices, np.argsort(-cosines, axis=1, kind="stable")[:, :k])
     expected = np.clip(np.take_along_axis(cosines, indices, axis=1), 0, 1)
     np.testing.assert_allclose(similarities, expected, atol=1e-6)
-    assert indices.dtype == np.int64
+    assert indices.dtype == np.int32
     assert similarities.dtype == np.float32
 
 
