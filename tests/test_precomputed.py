@@ -276,7 +276,7 @@ def test_a_search_says_what_it_cannot_do(rng):
     # String scorers go through predict: pairwise splits are then just what it wants.
     shuffled = KFold(3, shuffle=True, random_state=0)
     search = GridSearchCV(
-        precomputed(max_iter=1, hidden_dim=4, n_neighbors=5),
+        precomputed(max_iter=1, n_neighbors=5),
         grid,
         cv=shuffled,
         scoring="adjusted_rand_score",
