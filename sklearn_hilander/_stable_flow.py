@@ -17,8 +17,8 @@ from sklearn_hilander._flow import flow_clusters
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander.metrics import bcubed_f_score
 
-# Each about a factor of the square root of 2 above the one before: 3 to 40 of 40 neighbours.
-_SHARES = (0.075, 0.1, 0.15, 0.2, 0.275, 0.4, 0.575, 0.8, 1.0)
+# Each about a factor of the square root of 2 above the one before: 4 to 40 of 40 neighbours.
+_SHARES = (0.1, 0.15, 0.2, 0.275, 0.4, 0.575, 0.8, 1.0)
 # Agreement this close to the best is as good; the coarsest of these scales is taken.
 _AS_GOOD = 0.01
 # Clusters are about as large as the walk looks far: so many of them are looked for at least.
@@ -39,14 +39,19 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
     """
     # A walk that reaches most of a few samples finds them to be one, and that at any scale.
     farthest = max(1, graph.n_nodes // _FEWEST_CLUSTERS)
-    scales = {max(1, min(round(share * graph.n_neighbors), farthest)) for share in _SHARES}
+    reach = (min(round(share * graph.n_neighbors), farthest) for share in _SHARES)
+    scales = sorted({max(1, q) for q in reach})
     cosine = graph.cosines[0].clip(0, 1)
-    clusters = [
-        flow_clusters(graph.i, graph.j, graph.times_near(q) * cosine, graph.n_nodes)
-        for q in sorted(scales)
-    ]
+
+    def flow(q: int, *, roughly: bool) -> np.ndarray:
+        weights = graph.times_near(q) * cosine
+        return flow_clusters(graph.i, graph.j, weights, graph.n_nodes, roughly=roughly)
+
+    # Which scale is stable, rough clusters tell as well.
+    stable = scales[most_stable([flow(q, roughly=True) for q in scales])]
+    labels = flow(stable, roughly=False)
     graph.forget()
-    return clusters[most_stable(clusters)]
+    return labels
 
 
 def most_stable(clusters: list[np.ndarray]) -> int:
