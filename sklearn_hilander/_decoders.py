@@ -23,6 +23,8 @@ CANDIDATES = ("judge", "average", "flow")
 DECODERS = (*CANDIDATES, "stable")
 # Of a flow: share of the neighbours that it takes.
 _SHARE = 0.25
+# Where a smaller share of the neighbours is linked, classes are small (`_careful`).
+_LINKED_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Decoder:
         from, rounds of average linkage, cut where a flow along the embeddings is, at the scale
         where it is most stable.
     threshold : float
-        Where the rounds end; not used by "flow".
+        Where the rounds end; not used by "flow", and higher for "stable" where classes are small.
     """
 
     kind: str = "judge"
@@ -80,7 +82,9 @@ def partitions(
     if kind == "flow":
         yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), n_samples)
         return
-    cut = stable_flow(links.given) if kind == "stable" else None
+    cut = None
+    if kind == "stable":
+        cut, lowest = stable_flow(links.given), _careful(lowest, links)
     chosen = judge if kind == "judge" else similarity_judge
     rounds = run_rounds(start, chosen, lowest=lowest, constraints=constraints)
     for threshold, clusters in rounds:
@@ -91,6 +95,17 @@ def partitions(
             else:
                 labels = np.unique(labels * n_samples + cut, return_inverse=True)[1]
             yield threshold, labels
+
+
+def _careful(threshold: float, links: Links) -> float:
+    """A threshold that rises to 1 as fewer neighbours are linked.
+
+    Averages over the pairs of large clusters are sure even where single probabilities are not.
+    Small clusters have few pairs, and each must do for itself.
+    """
+    n_linked = 2 * float(links.probability.sum()) / links.graph.n_nodes
+    enough = _LINKED_SHARE * links.graph.n_neighbors
+    return 1 - (1 - threshold) * min(1.0, n_linked / enough)
 
 
 def walk(links: Links) -> np.ndarray:

@@ -119,9 +119,14 @@ def _distance_at_random(distances: sp.csr_array) -> float:
     n_sources = int(np.clip(_VISITED / max(1, distances.nnz), 3, _SOURCES))
     # Rows stand in an order without a meaning: evenly spaced ones are as good as drawn ones.
     sources = np.unique(np.linspace(0, n - 1, n_sources).astype(int))
+    steps = distances
+    if distances.nnz < 2**31:
+        # The oldest supported scipy finds paths along indices of this width alone.
+        places = (distances.indices.astype(np.int32), distances.indptr.astype(np.int32))
+        steps = sp.csr_array((distances.data, *places), shape=distances.shape)
     far = []
     for source in sources.tolist():
-        path = dijkstra(distances, directed=False, indices=source)
+        path = dijkstra(steps, directed=False, indices=source)
         own = slice(distances.indptr[source], distances.indptr[source + 1])
         apart = np.maximum(_STRAIGHT * path, distances.data[own].max(initial=0))
         apart[distances.indices[own]] = distances.data[own]

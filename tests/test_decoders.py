@@ -57,3 +57,23 @@ def test_every_decoder_keeps_constraints(kind):
     )
     assert (labels[together[:, 0]] != labels[together[:, 1]]).all()
     assert labels[apart[0, 0]] == labels[apart[0, 1]]
+
+
+@pytest.mark.parametrize(("mean_size", "nn_rate"), [(2, 0.98), (20, 0.9)])
+def test_the_model_of_the_package_finds_small_classes_and_large_ones(mean_size, nn_rate):
+    """At one threshold for both, pairs would be joined to crowds or classes stay in pieces."""
+    X, y = make_identities(800, 32, mean_size=mean_size, nn_rate=nn_rate, random_state=0)
+    clusterer = HiLanderClustering().fit(X)
+    assert clusterer.selected_ == "stable"
+    assert pairwise_f_score(y, clusterer.labels_) > 0.85
+
+
+def test_who_is_alone_stays_alone():
+    """A walk that visits a sample goes where its weak links lead; it is not moved there."""
+    X, y = make_identities(600, 64, mean_size=2, nn_rate=0.98, random_state=0)
+    teacher = HiLanderClustering(max_iter=1, random_state=0).fit(X, y)
+    X, y = make_identities(400, 64, mean_size=2, nn_rate=0.98, random_state=1)
+    labels = HiLanderClustering(pretrained=teacher).fit_predict(X)
+    single = np.bincount(y)[y] == 1
+    assert single.sum() > 50
+    assert (np.bincount(labels)[labels][single] == 1).mean() > 0.9
