@@ -157,18 +157,22 @@ def cluster_rows(
     -------
     KnownClusters
     """
+    embedded = None
     if settings.metric == "precomputed":
-        return _cluster_graph(X, model, settings, on_level, constraints)
-    scaler = fit_row_scaler(X, settings.metric, settings.n_neighbors)
-    embeddings = canonical_embeddings(X, scaler)
-    nodes = np.arange(len(X)) if settings.faithful else embeddings.inverse
+        embeddings, scaler, embedded = embed_distances(X, settings.n_neighbors)
+    else:
+        scaler = fit_row_scaler(X, settings.metric, settings.n_neighbors)
+        embeddings = canonical_embeddings(X, scaler)
+    faithful = settings.faithful and embedded is None
+    nodes = np.arange(len(embeddings.inverse)) if faithful else embeddings.inverse
     return cluster_embeddings(
         embeddings,
         scaler,
         nodes,
         model,
         settings,
-        mean_features=X.astype(np.float32) if settings.faithful else None,
+        mean_features=X.astype(np.float32) if faithful else None,
+        embedded=embedded,
         on_level=on_level,
         on_stage=on_stage,
         constraints=None if constraints is None else constraints.on_nodes(nodes),
@@ -286,29 +290,6 @@ def embed_distances(
     hashes = np.arange(len(graph.first), dtype=np.uint64)
     embeddings = Embeddings(embedded.features, graph.inverse, graph.counts, hashes, graph.first)
     return embeddings, RowScaler("precomputed", scale=embedded.far), embedded
-
-
-def _cluster_graph(
-    distances: sp.csr_array,
-    model: Grower,
-    settings: ClusterSettings,
-    on_level: OnLevel | None,
-    constraints: RowConstraints | None,
-) -> KnownClusters:
-    """`cluster_rows` for rows of which distances alone are known."""
-    embeddings, scaler, embedded = embed_distances(distances, settings.n_neighbors)
-    nodes = embeddings.inverse
-    return cluster_embeddings(
-        embeddings,
-        scaler,
-        nodes,
-        model,
-        settings,
-        embedded=embedded,
-        on_level=on_level,
-        constraints=None if constraints is None else constraints.on_nodes(nodes),
-        group_names=None if constraints is None else constraints.group_names,
-    )
 
 
 def numbered(known: KnownClusters) -> KnownClusters:
