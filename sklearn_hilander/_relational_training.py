@@ -29,7 +29,8 @@ _MIN_COLLECTED, _MAX_COLLECTED = 0.01, 6_000
 _LOWEST_FOR_TRUTH, _LOWEST = 0.4, 0.15
 # Rounds of earlier passes that the next pass trains on too.
 _REMEMBERED = 25
-# Thresholds whose score is this close to the best are as good; the middle one is taken.
+# Thresholds of average linkage whose score is this close to the best are as good; the middle one
+# is taken.
 _PLATEAU = 0.02
 # A decoder has to be better than the ones before it by more than this, which is within chance.
 _AS_GOOD = 0.01
@@ -70,7 +71,7 @@ def train_relational(
     model : RelationalModel or None
         None if there is no pair to learn from.
     linkage_threshold : float
-        The middle of those that do best on the training samples, judged out of fold.
+        Half of the best F on the training samples, judged out of fold.
     loss_curve : list of float
         Mean loss of the judges of each pass.
     """
@@ -197,10 +198,10 @@ class _School:
 def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Decoder]:
     """Threshold of the judge, and the decoder that does best; the first of those as good.
 
-    Of each decoder, the middle of the thresholds whose pairwise and BCubed F are as good as the
-    best. The judge's is drawn half the way to one half, where it would be if its probabilities were
-    true: on classes never seen that is nearer to the best than where it is on those that it was
-    trained on, out of fold or not.
+    A merge at the probability q raises an expected F where q is over one half of it (Lipton, Elkan
+    and Narayanaswamy, ECML 2014). So the threshold of the judge, whose probabilities are meant to
+    be true, is half of the best F that it has. Scores of average linkage are no probabilities: it
+    has the middle of the thresholds that are as good as its best.
     """
     found = []
     for kind in CANDIDATES:
@@ -211,10 +212,11 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
             scores.append([_mean_f(school.y, labels) for _, labels in decoded])
         mean = np.mean(scores, axis=0)
         thresholds = np.array([threshold for threshold, _ in decoded])
-        good = np.flatnonzero(mean >= mean.max() - _PLATEAU)
-        at = good[len(good) // 2]
         if kind == "judge":
-            at = np.argmin(np.abs(thresholds - (thresholds[at] + 0.5) / 2))
+            at = np.argmin(np.abs(thresholds - mean.max() / 2))
+        else:
+            good = np.flatnonzero(mean >= mean.max() - _PLATEAU)
+            at = good[len(good) // 2]
         found.append((mean[at], Decoder(kind, float(thresholds[at]))))
     best = max(score for score, _ in found)
     decoder = next(decoder for score, decoder in found if score >= best - _AS_GOOD)

@@ -229,13 +229,21 @@ def test_accuracy_prints_one_table(folder, monkeypatch, capsys):
     from benchmarks import accuracy
 
     out = folder / "accuracy.json"
-    args = ["--data", folder, "--methods", "HDBSCAN", "average", "--seeds", 0, "--out", out]
+    names = ["HDBSCAN", "average", "k-means"]
+    args = ["--data", folder, "--methods", *names, "--seeds", 0, "--out", out]
     monkeypatch.setattr(sys, "argv", ["accuracy", *map(str, args)])
     accuracy.main()
     found = json.loads(out.read_text())["pairs"]["easy"]
-    assert set(found) == {"HDBSCAN", "average linkage"}
-    assert found["average linkage"][0]["pairwise_f"] > 0.9
-    assert "| average linkage (cut) | " in capsys.readouterr().out
+    assert set(found) == {
+        "HDBSCAN (nothing)",
+        "average linkage (cut)",
+        "k-means (told the true k)",
+    }
+    assert found["average linkage (cut)"][0]["pairwise_f"] > 0.9
+    assert found["k-means (told the true k)"][0]["n_clusters"] == 8
+    printed = capsys.readouterr().out
+    assert all(f"\n{title}\n" in printed for title in accuracy.TABLES)
+    assert printed.count("| average linkage (cut) | ") == len(accuracy.TABLES)
 
 
 @pytest.mark.parametrize("name", ["Infomap", "Infomap, k = 10", "EVoC"])
