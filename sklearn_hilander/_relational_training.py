@@ -201,7 +201,8 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
     A merge at the probability q raises an expected F where q is over one half of it (Lipton, Elkan
     and Narayanaswamy, ECML 2014). So the threshold of the judge, whose probabilities are meant to
     be true, is half of the best F that it has. Scores of average linkage are no probabilities: it
-    has the middle of the thresholds that are as good as its best.
+    has the middle of the thresholds that are as good as its best. Decoders are compared by their
+    best, so that none gains or loses by where its threshold comes from.
     """
     found = []
     for kind in CANDIDATES:
@@ -217,7 +218,7 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
         else:
             good = np.flatnonzero(mean >= mean.max() - _PLATEAU)
             at = good[len(good) // 2]
-        found.append((mean[at], Decoder(kind, float(thresholds[at]))))
+        found.append((mean.max(), Decoder(kind, float(thresholds[at]))))
     best = max(score for score, _ in found)
     decoder = next(decoder for score, decoder in found if score >= best - _AS_GOOD)
     return found[0][1].threshold, decoder

@@ -270,3 +270,14 @@ def test_search_says_what_is_not_installed(monkeypatch, capsys):
     assert "brute" in brute and "same neighbours 1.0000" in brute
     assert "mm and topk" in plain and "same neighbours 1.0000" in plain
     assert faiss.endswith("faiss        not installed")
+
+
+def test_crowding_divides_whole_classes(rng):
+    from benchmarks.crowding import divided
+
+    y = rng.permutation(np.repeat(np.arange(60), 10))
+    parts = divided(y, [100, 200, 300], seed=0)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(600))
+    assert [len(part) for part in parts] == [100, 200, 300]
+    seen = [set(y[part]) for part in parts]
+    assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
