@@ -11,14 +11,14 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from sklearn_hilander._constraints import NodeConstraints
-from sklearn_hilander._judge import (
+from sklearn_hilander._cluster_pairs import (
     ClusterPairs,
     cluster_relations,
     merge,
-    run_rounds,
     single_samples,
 )
+from sklearn_hilander._constraints import NodeConstraints
+from sklearn_hilander._judge import run_rounds
 from sklearn_hilander._memory import give_back_memory
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import pair_sum

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_hilander._cluster_pairs import ClusterPairs
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._flow import flow_clusters, move_nodes
-from sklearn_hilander._judge import ClusterPairs, Judge, run_rounds
+from sklearn_hilander._judge import Judge, run_rounds
 from sklearn_hilander._linkage_model import Links
 from sklearn_hilander._pairs import pair_dot
 from sklearn_hilander._stable_flow import stable_flow

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from sklearn_hilander._architectures import Architecture
+from sklearn_hilander._cluster_pairs import cluster_relations, single_samples
 from sklearn_hilander._decoders import DECODERS, Decoder
-from sklearn_hilander._judge import cluster_relations, single_samples
 from sklearn_hilander._lander import GATLayer, Lander
 from sklearn_hilander._linkage_model import LinkageModel, run_stages
 from sklearn_hilander._model import Model

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from sklearn_hilander._cluster_pairs import ClusterPairs
 from sklearn_hilander._decoders import Decoder
-from sklearn_hilander._judge import ClusterPairs
 from sklearn_hilander._linkage_model import LinkageModel
 from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._pair_graph import PairGraph, pair_graph

@@ -8,8 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._cluster_pairs import ClusterPairs, single_samples
 from sklearn_hilander._decoders import CANDIDATES, Decoder, partitions, similarity_judge
-from sklearn_hilander._judge import ClusterPairs, run_rounds, single_samples
+from sklearn_hilander._judge import run_rounds
 from sklearn_hilander._linkage_model import (
     N_FOLDS,
     LabelledGraph,

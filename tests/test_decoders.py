@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sklearn_hilander import HiLanderClustering
+from sklearn_hilander._cluster_pairs import single_samples
 from sklearn_hilander._decoders import DECODERS, Decoder
-from sklearn_hilander._judge import single_samples
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import pairwise_f_score

@@ -51,19 +51,24 @@ ROOMS = {
         "_checkpoint", "_closeness", "_memory", "_pair_graph", "_pairs", "_perceptron",
         "_relations", "_whitening",
     },
-    "_judge": {"_constraints", "_linkage_model", "_pairs"},
-    "_decoders": {"_constraints", "_flow", "_judge", "_linkage_model", "_pairs", "_stable_flow"},
+    "_cluster_pairs": {"_linkage_model", "_pairs"},
+    "_judge": {"_cluster_pairs", "_constraints", "_pairs"},
+    "_decoders": {
+        "_cluster_pairs", "_constraints", "_flow", "_judge", "_linkage_model", "_pairs",
+        "_stable_flow",
+    },
     "_stable_flow": {"_flow", "_pair_graph", "metrics"},
     "_relational": {
-        "_decoders", "_judge", "_linkage_model", "_neighbors", "_pair_graph", "_pairs",
+        "_cluster_pairs", "_decoders", "_linkage_model", "_neighbors", "_pair_graph", "_pairs",
         "_perceptron", "_two_hops",
     },
     "_relational_training": {
-        "_checkpoint", "_decoders", "_judge", "_linkage_model", "_pair_graph", "_pairs",
-        "_perceptron", "_relational", "metrics",
+        "_checkpoint", "_cluster_pairs", "_decoders", "_judge", "_linkage_model", "_pair_graph",
+        "_pairs", "_perceptron", "_relational", "metrics",
     },
     "_cluster_rounds": {
-        "_constraints", "_judge", "_memory", "_pair_graph", "_pairs", "_relational", "_types",
+        "_cluster_pairs", "_constraints", "_judge", "_memory", "_pair_graph", "_pairs",
+        "_relational", "_types",
     },
     "_growth": {
         "_cluster_rounds", "_constraints", "_decode", "_graph_embedding", "_hierarchy",
@@ -118,10 +123,10 @@ ROOMS = {
         "_validation", "_views",
     },
     "_model_arrays": {
-        "_architectures", "_decoders", "_judge", "_lander", "_linkage_model", "_model",
+        "_architectures", "_cluster_pairs", "_decoders", "_lander", "_linkage_model", "_model",
         "_perceptron", "_persistence", "_relational", "_row_judge",
     },
-    "_growth_arrays": {"_cluster_rounds", "_judge", "_persistence", "_types"},
+    "_growth_arrays": {"_cluster_pairs", "_cluster_rounds", "_persistence", "_types"},
     "_constraint_arrays": {"_clustering", "_constraints", "_persistence"},
     "_cluster_arrays": {
         "_clustering", "_constraint_arrays", "_embeddings", "_growth_arrays", "_persistence",
