@@ -72,15 +72,31 @@ class _Totals:
             total = total + leaving
         return (gain - _plogp(total)).round(12)
 
-    def merge_gain(self, a: np.ndarray, b: np.ndarray, across: np.ndarray) -> np.ndarray:
-        """Bits that are saved if modules `a` and `b` merge, with this flow across each way."""
+    def merge_gain_alone(self, a: np.ndarray, b: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Bits that are saved if modules `a` and `b` merge, but for those of `gain_of_total`.
+
+        Parameters
+        ----------
+        a, b : ndarray of shape (n_pairs,), int64
+        across : ndarray of shape (n_pairs,)
+            Flow from either to the other.
+        """
         q, p = self.leaving, self.visited
+        of_q, of_both, _ = self._terms
 
         def gain(of: slice) -> np.ndarray:
             c, d = a[of], b[of]
-            return self.gain(c, d, (q[c] + q[d] - 2 * across[of], p[c] + p[d]))
+            leaving = q[c] + q[d] - 2 * across[of]
+            after = 2 * _plogp(leaving) - _plogp(leaving + p[c] + p[d])
+            return of_both[c] + of_both[d] - 2 * (of_q[c] + of_q[d]) + after
 
         return _in_blocks(gain, len(a))
+
+    def gain_of_total(self, across: np.ndarray) -> np.ndarray:
+        """Bits that a merge saves because less flow leaves modules at all."""
+        total = self._terms[2]
+        whole = _plogp(total)
+        return _in_blocks(lambda of: whole - _plogp(total - 2 * across[of]), len(across))
 
 
 def flow_clusters(
@@ -179,8 +195,9 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
     a, b, across = pairs
     module = np.arange(m)
     state = _Totals(np.maximum(p - within, 0), p)
-    gain = state.merge_gain(a, b, across)
-    n_closed = 0
+    alone = state.merge_gain_alone(a, b, across)
+    gain = (alone + state.gain_of_total(across)).round(12)
+    n_closed, n_left = 0, m
     while True:
         candidates = np.flatnonzero(gain >= _LEAST_GAIN)
         best = _best_of_both(gain[candidates], a[candidates], b[candidates], m)
@@ -212,16 +229,25 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
         # They take the places of those that they are made of; places left over are closed.
         gain[hit] = 0
         left = np.flatnonzero(gain >= _LEAST_GAIN)
-        gain[left] = state.merge_gain(a[left], b[left], across[left])
+        gain[left] = (alone[left] + state.gain_of_total(across[left])).round(12)
         places, spare = hit[: len(c)], hit[len(c) :]
         a[places], b[places], across[places] = c, d, flow
-        gain[places] = state.merge_gain(c, d, flow)
+        alone[places] = state.merge_gain_alone(c, d, flow)
+        gain[places] = (alone[places] + state.gain_of_total(flow)).round(12)
         a[spare] = b[spare] = m
         n_closed += len(spare)
-        if 4 * n_closed > len(a):
+        n_left -= len(merged) - n_new
+        if 4 * n_closed > len(a) or 2 * n_left < m:
             kept = a < m
-            a, b, across, gain = a[kept], b[kept], across[kept], gain[kept]
+            a, b, across, gain, alone = (of[kept] for of in (a, b, across, gain, alone))
             n_closed = 0
+        if 2 * n_left < m:
+            # Numbered anew, in the same order: what is done for each module costs less then.
+            is_left = np.bincount(module, minlength=m) > 0
+            number = np.cumsum(is_left) - 1
+            a, b, module = number[a], number[b], number[module]
+            p, within, m = p[is_left], within[is_left], n_left
+            state = _Totals(np.maximum(p - within, 0), p)
 
 
 def _between(
@@ -253,13 +279,24 @@ def _summed(
     """Pairs of modules once each, ascending, with the sum of their values."""
     low, high = np.minimum(a, b), np.maximum(a, b)
     keys = low * np.int64(n_modules) + high
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
+    keys, order = _sorted(keys, n_modules**2)
     first = np.flatnonzero(np.diff(keys, prepend=-1))
     if len(first) == 0:
         return low, high, values
     of_first = order[first]
     return low[of_first], high[of_first], np.add.reduceat(values[order], first)
+
+
+def _sorted(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keys in [0, n_keys), ascending, and their order; equal ones stay as they are."""
+    bits = max(1, (len(keys) - 1).bit_length())
+    if (n_keys << bits) >= 2**63:
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    # Several times quicker than to look up what is compared: the place is part of the number.
+    packed = (keys << bits) | np.arange(len(keys))
+    packed.sort()
+    return packed >> bits, packed & ((1 << bits) - 1)
 
 
 def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:
