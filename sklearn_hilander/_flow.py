@@ -310,23 +310,40 @@ def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int
 def _move_nodes(
     nodes: sp.csr_array, labels: np.ndarray, fixed: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
-    """Move nodes to better modules, at most one into or out of each module a round."""
+    """Move nodes to better modules, at most one into or out of each module a round.
+
+    Every move changes a little what moves of all other nodes gain, too: a node that gains by none
+    is looked at again only once its module or one beside it has changed.
+    """
     through = np.asarray(nodes.sum(axis=1)).reshape(-1)
-    state, to_home = _seen_by_nodes(nodes, labels, through)
+    rows = np.arange(len(labels))
+    to_home = _flow_to_home(nodes, labels, rows)
+    state = _totals(labels, through, to_home)
     length = state.codelength()
     for _ in range(_MOVE_ROUNDS):
-        moves = _gaining_moves(nodes, labels, through, to_home, state, fixed)
+        moves = _gaining_moves(nodes, labels, through, to_home, state, fixed, rows)
         node, module, gain = (np.concatenate(parts) for parts in zip(*moves, strict=True))
         chosen = _best_of_both(gain, labels[node], module, len(state.leaving))
         if not chosen.any():
             break
+        has_changed = np.zeros(len(state.leaving), dtype=bool)
+        has_changed[labels[node[chosen]]] = has_changed[module[chosen]] = True
         moved = labels.copy()
         moved[node[chosen]] = module[chosen]
-        moved = np.unique(moved, return_inverse=True)[1]
-        new, to_new_home = _seen_by_nodes(nodes, moved, through)
-        if not new.codelength() < length - _LEAST_GAIN:
+        # Numbered anew, in the same order.
+        is_left = np.bincount(moved, minlength=len(has_changed)) > 0
+        moved, has_changed = (np.cumsum(is_left) - 1)[moved], has_changed[is_left]
+        beside = np.unique(np.concatenate([node[chosen], nodes[node[chosen]].indices]))
+        to_home = to_home.copy()
+        to_home[beside] = _flow_to_home(nodes, moved, beside)
+        state = _totals(moved, through, to_home)
+        if not state.codelength() < length - _LEAST_GAIN:
             break
-        labels, state, to_home, length = moved, new, to_new_home, new.codelength()
+        labels, length = moved, state.codelength()
+        again = has_changed[labels]
+        again |= nodes @ again.astype(nodes.dtype) > 0
+        again[node[~chosen]] = True
+        rows = np.flatnonzero(again)
     return labels, length
 
 
@@ -337,16 +354,18 @@ def _gaining_moves(
     to_home: np.ndarray,
     state: _Totals,
     fixed: np.ndarray | None,
+    rows: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Node, module and gain of each move of one node that shortens the description."""
+    """Node, module and gain of each move of one of these nodes that shortens the description."""
     n, q, p = len(labels), state.leaving, state.visited
     belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, len(q)))
-    for start in range(0, n, _BLOCK_NODES):
-        into = (nodes[start : start + _BLOCK_NODES] @ belongs).tocoo()
-        node, module, flow = into.row + start, into.col, into.data
+    if fixed is not None:
+        rows = rows[~fixed[rows]]
+    for start in range(0, max(len(rows), 1), _BLOCK_NODES):
+        block = rows[start : start + _BLOCK_NODES]
+        into = (nodes[block] @ belongs).tocoo()
+        node, module, flow = block[into.row], into.col, into.data
         away = module != labels[node]
-        if fixed is not None:
-            away &= ~fixed[node]
         node, module, flow = node[away], module[away], flow[away]
         source, own = labels[node], through[node]
         gain = state.gain(
@@ -359,17 +378,19 @@ def _gaining_moves(
         yield node[gains], module[gains], gain[gains]
 
 
-def _seen_by_nodes(
-    nodes: sp.csr_array, labels: np.ndarray, through: np.ndarray
-) -> tuple[_Totals, np.ndarray]:
-    """Flow that leaves and visits each module, and flow from each node into its own."""
-    n, m = len(labels), int(labels.max()) + 1
-    to_home = np.empty(n)
-    for start in range(0, n, _BLOCK_NODES):
-        stop = min(start + _BLOCK_NODES, n)
-        row = np.repeat(np.arange(stop - start), np.diff(nodes.indptr[start : stop + 1]))
-        own = slice(nodes.indptr[start], nodes.indptr[stop])
-        home = labels[nodes.indices[own]] == labels[start:stop][row]
-        to_home[start:stop] = np.bincount(row[home], nodes.data[own][home], stop - start)
-    visited, within = np.bincount(labels, through, m), np.bincount(labels, to_home, m)
-    return _Totals(np.maximum(visited - within, 0), visited), to_home
+def _totals(labels: np.ndarray, through: np.ndarray, to_home: np.ndarray) -> _Totals:
+    """Flow that leaves and visits each module."""
+    visited, within = (np.bincount(labels, flow) for flow in (through, to_home))
+    return _Totals(np.maximum(visited - within, 0), visited)
+
+
+def _flow_to_home(nodes: sp.csr_array, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Flow from each of these nodes into its own module, (n_rows,), float64."""
+    out = np.empty(len(rows))
+    for start in range(0, len(rows), _BLOCK_NODES):
+        block = rows[start : start + _BLOCK_NODES]
+        flows = nodes[block]
+        row = np.repeat(np.arange(len(block)), np.diff(flows.indptr))
+        home = labels[flows.indices] == labels[block][row]
+        out[start : start + len(block)] = np.bincount(row[home], flows.data[home], len(block))
+    return out
