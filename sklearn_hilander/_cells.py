@@ -11,6 +11,12 @@ CELL_ROWS = 330
 _SAMPLED_ROWS = 40
 _ROUNDS = 4
 _BLOCK_ROWS = 2_048
+# More cells than this are looked for in groups of them, the nearest ones.
+_MOST_CELLS = 600
+_GROUP_SHARE, _FEWEST_GROUPS = 0.125, 6
+# Towards the axis along which centroids differ most.
+_POWER_STEPS = 8
+_TINY = 1e-30
 
 
 def cell_centroids(rows: np.ndarray) -> np.ndarray:
@@ -33,7 +39,7 @@ def cell_centroids(rows: np.ndarray) -> np.ndarray:
     sample = _directions(rows[np.sort(generator.choice(n_rows, n_sampled, replace=False))])
     centroids = sample[generator.choice(n_sampled, n_cells, replace=False)]
     for _ in range(_ROUNDS):
-        cell = np.concatenate([near.argmax(axis=1) for _, near in _products(sample, centroids)])
+        cell = nearest_cells(sample, centroids, 1)[:, 0]
         sizes = np.bincount(cell, minlength=n_cells)
         some = sizes > 0
         first = (np.cumsum(sizes) - sizes)[some]
@@ -43,15 +49,21 @@ def cell_centroids(rows: np.ndarray) -> np.ndarray:
 
 
 def nearest_cells(rows: np.ndarray, centroids: np.ndarray, n_nearest: int) -> np.ndarray:
-    """Numbers of the nearest centroids of each row, nearest first; (n_rows, n_nearest), int32."""
+    """Numbers of the nearest centroids of each row, nearest first; (n_rows, n_nearest), int32.
+
+    Of very many centroids, those in the nearest of their groups.
+    """
     out = np.empty((len(rows), n_nearest), dtype=np.int32)
-    for part, near in _products(rows, centroids):
+    grouped = len(centroids) > _MOST_CELLS
+    search = _products_in_groups if grouped else _products
+    for part, near, numbers in search(rows, centroids):
         if n_nearest == 1:
-            out[part, 0] = near.argmax(axis=1)
-            continue
-        best = np.argpartition(near, near.shape[1] - n_nearest, axis=1)[:, -n_nearest:]
-        order = np.argsort(-np.take_along_axis(near, best, 1), axis=1, kind="stable")
-        out[part] = np.take_along_axis(best, order, 1)
+            best = near.argmax(axis=1)[:, None]
+        else:
+            best = np.argpartition(near, near.shape[1] - n_nearest, axis=1)[:, -n_nearest:]
+            order = np.argsort(-np.take_along_axis(near, best, 1), axis=1, kind="stable")
+            best = np.take_along_axis(best, order, 1)
+        out[part] = best if numbers is None else np.take_along_axis(numbers, best, 1)
     return out
 
 
@@ -81,17 +93,49 @@ def _by_halves(centroids: np.ndarray, which: np.ndarray) -> np.ndarray:
     if len(which) <= 2:
         return which
     away = centroids[which] - centroids[which].mean(axis=0)
-    _, vectors = np.linalg.eigh(away.T @ away)
-    which = which[np.argsort(away @ vectors[:, -1], kind="stable")]
+    axis = away[np.einsum("ij,ij->i", away, away).argmax()]
+    for _ in range(_POWER_STEPS):
+        axis = (away @ axis) @ away
+        axis /= max(float(np.linalg.norm(axis)), _TINY)
+    which = which[np.argsort(away @ axis, kind="stable")]
     half = len(which) // 2
     return np.concatenate([_by_halves(centroids, part) for part in (which[:half], which[half:])])
 
 
-def _products(rows: np.ndarray, centroids: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _products(
+    rows: np.ndarray, centroids: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
     """Some rows, and their cosines with the centroids."""
     for start in range(0, len(rows), _BLOCK_ROWS):
         part = slice(start, min(start + _BLOCK_ROWS, len(rows)))
-        yield part, _directions(rows[part]) @ centroids.T
+        yield part, _directions(rows[part]) @ centroids.T, None
+
+
+def _products_in_groups(
+    rows: np.ndarray, centroids: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+    """Some rows, cosines with the centroids in the nearest groups, and the numbers of these."""
+    n_groups = int(len(centroids) ** 0.5)
+    width = -(-len(centroids) // n_groups)
+    # Of equal sizes; places left over, in the last ones, are -1.
+    members = np.full(n_groups * width, -1)
+    members[: len(centroids)] = _by_halves(centroids, np.arange(len(centroids)))
+    members = members.reshape(n_groups, width)
+    members = members[members[:, 0] >= 0]
+    middles = _directions(np.stack([centroids[of[of >= 0]].mean(axis=0) for of in members]))
+    n_groups = len(members)
+    n_near = min(n_groups, max(_FEWEST_GROUPS, round(_GROUP_SHARE * n_groups)))
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        part = slice(start, min(start + _BLOCK_ROWS, len(rows)))
+        block = _directions(rows[part])
+        groups = np.argpartition(block @ middles.T, n_groups - n_near, axis=1)[:, -n_near:]
+        near = np.empty((len(block), n_near, width), dtype=np.float32)
+        for group in range(n_groups):
+            row, place = np.nonzero(groups == group)
+            near[row, place] = block[row] @ centroids[members[group]].T
+        numbers = members[groups]
+        near[numbers < 0] = -np.inf
+        yield part, near.reshape(len(block), -1), numbers.reshape(len(block), -1)
 
 
 def _directions(rows: np.ndarray) -> np.ndarray:
