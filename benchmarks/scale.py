@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks.machine import describe_machine, peak_memory_mb, start_of_memory
 
 N_META = 3_000
+_PROGRESS_SECONDS = 20
 # What the time of our own methods goes to: rooms and their functions. Where one calls another, its
 # time is counted with the inner one alone.
 STAGES = {
@@ -37,6 +38,7 @@ STAGES = {
     "flows": [
         ("_flow_relations", "flow_clusters"),
         ("_decoders", "flow_clusters"),
+        ("_stable_flow", "flow_clusters"),
         ("_decoders", "move_nodes"),
     ],
     "relations": [
@@ -113,6 +115,20 @@ def _timed(
     return timed
 
 
+def _progress(stages: dict[str, float]) -> Callable[[str], None]:
+    """Every so often, a line of what was spent so far, for whoever runs a worker by hand."""
+    last = time.perf_counter()
+
+    def on_call(name: str) -> None:
+        nonlocal last
+        if time.perf_counter() - last >= _PROGRESS_SECONDS:
+            last = time.perf_counter()
+            spent = ", ".join(f"{stage} {s:.0f}" for stage, s in stages.items() if s >= 1)
+            print(f"{time.process_time():.0f} CPU s, {name} over: {spent}", file=sys.stderr)
+
+    return on_call
+
+
 def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dict, dict]:
     """Labels, or nothing for a search alone, and CPU seconds a stage."""
     stages: dict[str, float] = {}
@@ -132,7 +148,7 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
         else:
             pretrained = "default" if method == "default" else None
             clusterer = HiLanderClustering(pretrained=pretrained, n_jobs=n_jobs)
-        with timed_stages(stages):
+        with timed_stages(stages, _progress(stages)):
             labels = clusterer.fit_predict(X)
         return {"labels": labels}, stages
     if method == "evoc":

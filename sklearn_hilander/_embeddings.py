@@ -1,7 +1,8 @@
 """Rows as the user gives them to embeddings: unit length, without duplicates, in canonical order.
 
 Everything after this room sees rows in an order that depends on their content alone, so the
-partition cannot depend on the order in which the user gives them.
+partition cannot depend on the order in which the user gives them. It is that of a hash of their
+content; of many rows, that of their cells in space, and within a cell that of the hash.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sklearn_hilander._cells import order_by_cells
 from sklearn_hilander._memory import IN_PARTS, check_memory, embedding_need
 
 _CHUNK_ROWS = 16_384
 _FARTHEST = float(np.finfo(np.float32).max)
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+# More rows than this are not all in the processor's cache: neighbours should be near in memory.
+_HASH_ORDER_MAX_ROWS = 20_000
 _MEDIAN_SAMPLE = 2_000
 # Rows that all of the sample are compared with at once: 33 MB of distances.
 _PROBED_ROWS = 2_048
@@ -34,7 +38,7 @@ class Embeddings:
     counts : ndarray of shape (n_distinct,), float32
         How many samples are copies of each distinct row.
     hashes : ndarray of shape (n_distinct,), uint64
-        Content hash of each distinct row, ascending.
+        Content hash of each distinct row.
     first : ndarray of shape (n_distinct,), int64
         First sample that is a copy of each distinct row.
     """
@@ -116,7 +120,7 @@ def fit_row_scaler(X: np.ndarray, metric: str, n_neighbors: int) -> RowScaler:
 
 
 def canonical_embeddings(X: np.ndarray, scaler: RowScaler) -> Embeddings:
-    """Embeddings of `X`, exact copies collapsed, sorted by a hash of their content.
+    """Embeddings of `X`, exact copies collapsed, in canonical order.
 
     Parameters
     ----------
@@ -152,12 +156,14 @@ def canonical_embeddings(X: np.ndarray, scaler: RowScaler) -> Embeddings:
     distinct = np.cumsum(is_first) - 1
     if len(tied):
         features, hashes = features[is_first], hashes[is_first]
-    return Embeddings(
-        features=features,
-        inverse=distinct[position],
-        counts=np.bincount(distinct).astype(np.float32),
-        hashes=hashes,
-        first=order[is_first],
+    return _cell_by_cell(
+        Embeddings(
+            features=features,
+            inverse=distinct[position],
+            counts=np.bincount(distinct).astype(np.float32),
+            hashes=hashes,
+            first=order[is_first],
+        )
     )
 
 
@@ -197,15 +203,8 @@ def in_canonical_order(embeddings: Embeddings) -> Embeddings:
     features, hashes = embeddings.features[order], embeddings.hashes[order]
     if (hashes[1:] == hashes[:-1]).any():
         order, features, hashes, _ = _sort_collisions(order, features, hashes)
-    position = np.empty(len(order), dtype=np.int64)
-    position[order] = np.arange(len(order))
-    return Embeddings(
-        features=features,
-        inverse=position[embeddings.inverse],
-        counts=embeddings.counts[order],
-        hashes=hashes,
-        first=embeddings.first[order],
-    )
+    del features, hashes
+    return _cell_by_cell(_reordered(embeddings, order))
 
 
 def rescaled(
@@ -242,6 +241,25 @@ def rescaled(
         return embeddings, scaler
     fresh = replace(embeddings, features=features, hashes=_hash_all(features, np.asarray))
     return fresh, replace(scaler, scale=float(np.ldexp(scaler.scale, -exponent)))
+
+
+def _cell_by_cell(embeddings: Embeddings) -> Embeddings:
+    """Many rows by their cells; those of a cell stay in the order that they are given in."""
+    if len(embeddings.features) <= _HASH_ORDER_MAX_ROWS:
+        return embeddings
+    return _reordered(embeddings, order_by_cells(embeddings.features))
+
+
+def _reordered(embeddings: Embeddings, order: np.ndarray) -> Embeddings:
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    return Embeddings(
+        features=embeddings.features[order],
+        inverse=position[embeddings.inverse],
+        counts=embeddings.counts[order],
+        hashes=embeddings.hashes[order],
+        first=embeddings.first[order],
+    )
 
 
 def _chunks(X: np.ndarray) -> range:

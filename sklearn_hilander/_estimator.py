@@ -78,8 +78,11 @@ class HiLanderClustering(
         kind instead of embeddings, as ``KNeighborsTransformer(mode="distance")`` gives them, on
         any scale; of each row the `n_neighbors` least ones count (see the user guide). The
         paper's networks cannot do with it.
-    algorithm : {"auto", "brute", "hnsw"}, default="auto"
-        Neighbour search: exact, or approximate with hnswlib. "auto" is exact up to 50,000 rows.
+    algorithm : {"auto", "brute", "ivf", "hnsw"}, default="auto"
+        Neighbour search: exact; within the nearest cells of an inverted file and then among
+        neighbours of neighbours; or with hnswlib. "auto" is exact up to 30,000 rows and "ivf"
+        beyond; for ``metric="euclidean"`` with the paper's networks, which "ivf" cannot do,
+        exact up to 50,000 rows and "hnsw" beyond.
     architecture : {"relational", "gcn", "gat", "paper-gcn", "paper-gat", "untrained"} or \
             Architecture, default="relational"
         The model. "relational" sees only how rows stand to each other, so its weights fit
@@ -192,7 +195,7 @@ class HiLanderClustering(
         "max_levels": [None, Interval(Integral, 1, None, closed="left")],
         "min_cluster_size": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions({"cosine", "euclidean", "precomputed"})],
-        "algorithm": [StrOptions({"auto", "brute", "hnsw"})],
+        "algorithm": [StrOptions({"auto", "brute", "ivf", "hnsw"})],
         "architecture": [StrOptions(set(ARCHITECTURES)), Architecture],
         "pretrained": [None, str, os.PathLike, BaseEstimator],
         "max_iter": [None, Interval(Integral, 1, None, closed="left")],
@@ -215,7 +218,7 @@ class HiLanderClustering(
         max_levels: int | None = None,
         min_cluster_size: int = 1,
         metric: Literal["cosine", "euclidean", "precomputed"] = "cosine",
-        algorithm: Literal["auto", "brute", "hnsw"] = "auto",
+        algorithm: Literal["auto", "brute", "ivf", "hnsw"] = "auto",
         architecture: str | Architecture = "relational",
         pretrained: str | os.PathLike[str] | BaseEstimator | None = "default",
         max_iter: int | None = None,

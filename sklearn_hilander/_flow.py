@@ -72,15 +72,31 @@ class _Totals:
             total = total + leaving
         return (gain - _plogp(total)).round(12)
 
-    def merge_gain(self, a: np.ndarray, b: np.ndarray, across: np.ndarray) -> np.ndarray:
-        """Bits that are saved if modules `a` and `b` merge, with this flow across each way."""
+    def merge_gain_alone(self, a: np.ndarray, b: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Bits that are saved if modules `a` and `b` merge, but for those of `gain_of_total`.
+
+        Parameters
+        ----------
+        a, b : ndarray of shape (n_pairs,), int64
+        across : ndarray of shape (n_pairs,)
+            Flow from either to the other.
+        """
         q, p = self.leaving, self.visited
+        of_q, of_both, _ = self._terms
 
         def gain(of: slice) -> np.ndarray:
             c, d = a[of], b[of]
-            return self.gain(c, d, (q[c] + q[d] - 2 * across[of], p[c] + p[d]))
+            leaving = q[c] + q[d] - 2 * across[of]
+            after = 2 * _plogp(leaving) - _plogp(leaving + p[c] + p[d])
+            return of_both[c] + of_both[d] - 2 * (of_q[c] + of_q[d]) + after
 
         return _in_blocks(gain, len(a))
+
+    def gain_of_total(self, across: np.ndarray) -> np.ndarray:
+        """Bits that a merge saves because less flow leaves modules at all."""
+        total = self._terms[2]
+        whole = _plogp(total)
+        return _in_blocks(lambda of: whole - _plogp(total - 2 * across[of]), len(across))
 
 
 def flow_clusters(
@@ -179,8 +195,9 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
     a, b, across = pairs
     module = np.arange(m)
     state = _Totals(np.maximum(p - within, 0), p)
-    gain = state.merge_gain(a, b, across)
-    n_closed = 0
+    alone = state.merge_gain_alone(a, b, across)
+    gain = (alone + state.gain_of_total(across)).round(12)
+    n_closed, n_left = 0, m
     while True:
         candidates = np.flatnonzero(gain >= _LEAST_GAIN)
         best = _best_of_both(gain[candidates], a[candidates], b[candidates], m)
@@ -212,16 +229,25 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
         # They take the places of those that they are made of; places left over are closed.
         gain[hit] = 0
         left = np.flatnonzero(gain >= _LEAST_GAIN)
-        gain[left] = state.merge_gain(a[left], b[left], across[left])
+        gain[left] = (alone[left] + state.gain_of_total(across[left])).round(12)
         places, spare = hit[: len(c)], hit[len(c) :]
         a[places], b[places], across[places] = c, d, flow
-        gain[places] = state.merge_gain(c, d, flow)
+        alone[places] = state.merge_gain_alone(c, d, flow)
+        gain[places] = (alone[places] + state.gain_of_total(flow)).round(12)
         a[spare] = b[spare] = m
         n_closed += len(spare)
-        if 4 * n_closed > len(a):
+        n_left -= len(merged) - n_new
+        if 4 * n_closed > len(a) or 2 * n_left < m:
             kept = a < m
-            a, b, across, gain = a[kept], b[kept], across[kept], gain[kept]
+            a, b, across, gain, alone = (of[kept] for of in (a, b, across, gain, alone))
             n_closed = 0
+        if 2 * n_left < m:
+            # Numbered anew, in the same order: what is done for each module costs less then.
+            is_left = np.bincount(module, minlength=m) > 0
+            number = np.cumsum(is_left) - 1
+            a, b, module = number[a], number[b], number[module]
+            p, within, m = p[is_left], within[is_left], n_left
+            state = _Totals(np.maximum(p - within, 0), p)
 
 
 def _between(
@@ -253,13 +279,24 @@ def _summed(
     """Pairs of modules once each, ascending, with the sum of their values."""
     low, high = np.minimum(a, b), np.maximum(a, b)
     keys = low * np.int64(n_modules) + high
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
+    keys, order = _sorted(keys, n_modules**2)
     first = np.flatnonzero(np.diff(keys, prepend=-1))
     if len(first) == 0:
         return low, high, values
     of_first = order[first]
     return low[of_first], high[of_first], np.add.reduceat(values[order], first)
+
+
+def _sorted(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keys in [0, n_keys), ascending, and their order; equal ones stay as they are."""
+    bits = max(1, (len(keys) - 1).bit_length())
+    if (n_keys << bits) >= 2**63:
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    # Several times quicker than to look up what is compared: the place is part of the number.
+    packed = (keys << bits) | np.arange(len(keys))
+    packed.sort()
+    return packed >> bits, packed & ((1 << bits) - 1)
 
 
 def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:
@@ -273,23 +310,40 @@ def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int
 def _move_nodes(
     nodes: sp.csr_array, labels: np.ndarray, fixed: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
-    """Move nodes to better modules, at most one into or out of each module a round."""
+    """Move nodes to better modules, at most one into or out of each module a round.
+
+    Every move changes a little what moves of all other nodes gain, too: a node that gains by none
+    is looked at again only once its module or one beside it has changed.
+    """
     through = np.asarray(nodes.sum(axis=1)).reshape(-1)
-    state, to_home = _seen_by_nodes(nodes, labels, through)
+    rows = np.arange(len(labels))
+    to_home = _flow_to_home(nodes, labels, rows)
+    state = _totals(labels, through, to_home)
     length = state.codelength()
     for _ in range(_MOVE_ROUNDS):
-        moves = _gaining_moves(nodes, labels, through, to_home, state, fixed)
+        moves = _gaining_moves(nodes, labels, through, to_home, state, fixed, rows)
         node, module, gain = (np.concatenate(parts) for parts in zip(*moves, strict=True))
         chosen = _best_of_both(gain, labels[node], module, len(state.leaving))
         if not chosen.any():
             break
+        has_changed = np.zeros(len(state.leaving), dtype=bool)
+        has_changed[labels[node[chosen]]] = has_changed[module[chosen]] = True
         moved = labels.copy()
         moved[node[chosen]] = module[chosen]
-        moved = np.unique(moved, return_inverse=True)[1]
-        new, to_new_home = _seen_by_nodes(nodes, moved, through)
-        if not new.codelength() < length - _LEAST_GAIN:
+        # Numbered anew, in the same order.
+        is_left = np.bincount(moved, minlength=len(has_changed)) > 0
+        moved, has_changed = (np.cumsum(is_left) - 1)[moved], has_changed[is_left]
+        beside = np.unique(np.concatenate([node[chosen], nodes[node[chosen]].indices]))
+        to_home = to_home.copy()
+        to_home[beside] = _flow_to_home(nodes, moved, beside)
+        state = _totals(moved, through, to_home)
+        if not state.codelength() < length - _LEAST_GAIN:
             break
-        labels, state, to_home, length = moved, new, to_new_home, new.codelength()
+        labels, length = moved, state.codelength()
+        again = has_changed[labels]
+        again |= nodes @ again.astype(nodes.dtype) > 0
+        again[node[~chosen]] = True
+        rows = np.flatnonzero(again)
     return labels, length
 
 
@@ -300,16 +354,18 @@ def _gaining_moves(
     to_home: np.ndarray,
     state: _Totals,
     fixed: np.ndarray | None,
+    rows: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Node, module and gain of each move of one node that shortens the description."""
+    """Node, module and gain of each move of one of these nodes that shortens the description."""
     n, q, p = len(labels), state.leaving, state.visited
     belongs = sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, len(q)))
-    for start in range(0, n, _BLOCK_NODES):
-        into = (nodes[start : start + _BLOCK_NODES] @ belongs).tocoo()
-        node, module, flow = into.row + start, into.col, into.data
+    if fixed is not None:
+        rows = rows[~fixed[rows]]
+    for start in range(0, max(len(rows), 1), _BLOCK_NODES):
+        block = rows[start : start + _BLOCK_NODES]
+        into = (nodes[block] @ belongs).tocoo()
+        node, module, flow = block[into.row], into.col, into.data
         away = module != labels[node]
-        if fixed is not None:
-            away &= ~fixed[node]
         node, module, flow = node[away], module[away], flow[away]
         source, own = labels[node], through[node]
         gain = state.gain(
@@ -322,17 +378,19 @@ def _gaining_moves(
         yield node[gains], module[gains], gain[gains]
 
 
-def _seen_by_nodes(
-    nodes: sp.csr_array, labels: np.ndarray, through: np.ndarray
-) -> tuple[_Totals, np.ndarray]:
-    """Flow that leaves and visits each module, and flow from each node into its own."""
-    n, m = len(labels), int(labels.max()) + 1
-    to_home = np.empty(n)
-    for start in range(0, n, _BLOCK_NODES):
-        stop = min(start + _BLOCK_NODES, n)
-        row = np.repeat(np.arange(stop - start), np.diff(nodes.indptr[start : stop + 1]))
-        own = slice(nodes.indptr[start], nodes.indptr[stop])
-        home = labels[nodes.indices[own]] == labels[start:stop][row]
-        to_home[start:stop] = np.bincount(row[home], nodes.data[own][home], stop - start)
-    visited, within = np.bincount(labels, through, m), np.bincount(labels, to_home, m)
-    return _Totals(np.maximum(visited - within, 0), visited), to_home
+def _totals(labels: np.ndarray, through: np.ndarray, to_home: np.ndarray) -> _Totals:
+    """Flow that leaves and visits each module."""
+    visited, within = (np.bincount(labels, flow) for flow in (through, to_home))
+    return _Totals(np.maximum(visited - within, 0), visited)
+
+
+def _flow_to_home(nodes: sp.csr_array, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Flow from each of these nodes into its own module, (n_rows,), float64."""
+    out = np.empty(len(rows))
+    for start in range(0, len(rows), _BLOCK_NODES):
+        block = rows[start : start + _BLOCK_NODES]
+        flows = nodes[block]
+        row = np.repeat(np.arange(len(block)), np.diff(flows.indptr))
+        home = labels[flows.indices] == labels[block][row]
+        out[start : start + len(block)] = np.bincount(row[home], flows.data[home], len(block))
+    return out

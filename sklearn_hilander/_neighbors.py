@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sklearn_hilander._cell_search import search_by_cells
 from sklearn_hilander._exact_search import search_exact
 from sklearn_hilander._types import NeighborGraph
 
-# Rows from which the approximate search takes less processor time; figures in docs/user_guide.rst.
-AUTO_BRUTE_MAX_ROWS = 50_000
+# Rows from which approximate searches save so much processor time that what they miss is made up
+# for, by cells and by hnsw; figures in docs/user_guide.rst.
+AUTO_BRUTE_MAX_ROWS, AUTO_BRUTE_MAX_EUCLIDEAN = 30_000, 50_000
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 100
 HNSW_EF = 64
@@ -34,10 +36,11 @@ def build_neighbor_graph(
         At most ``n_nodes - 1`` are given.
     metric : {"cosine", "euclidean"}, default="cosine"
         Similarity is the cosine clipped to [0, 1], or ``exp(-|x - y|^2 / 2)``.
-    algorithm : {"auto", "brute", "hnsw"}, default="auto"
+    algorithm : {"auto", "brute", "ivf", "hnsw"}, default="auto"
+        "ivf" is for ``metric="cosine"`` alone.
     n_threads : int, default=1
-        Threads that build the approximate index. With more than one its graph differs from run
-        to run.
+        Threads that build the index of "hnsw". With more than one its graph differs from run to
+        run.
 
     Returns
     -------
@@ -48,7 +51,12 @@ def build_neighbor_graph(
     if k <= 0:
         empty = features.new_zeros((n_nodes, 0))
         return NeighborGraph(empty.long(), empty)
-    if resolve_algorithm(algorithm, features) == "brute":
+    algorithm = resolve_algorithm(algorithm, features, metric)
+    if algorithm == "ivf":
+        near, cosines = search_by_cells(features.cpu().numpy(), k)
+        indices = torch.from_numpy(near.astype("int64", copy=False)).to(features.device)
+        return NeighborGraph(indices, torch.from_numpy(cosines).to(features.device))
+    if algorithm == "brute":
         found, indices = search_exact(features, features, k, metric, skip_self=True)
     else:
         found, indices = _search_hnsw(features, features, k + 1, metric, n_threads)
@@ -79,11 +87,20 @@ def query_neighbors(
     return NeighborGraph(indices, to_similarity(found, metric))
 
 
-def resolve_algorithm(algorithm: str, features: Tensor) -> str:
+def resolve_algorithm(algorithm: str, features: Tensor, metric: str = "cosine") -> str:
     """Which search "auto" means for these rows."""
+    if algorithm == "ivf" and metric != "cosine":
+        raise ValueError(
+            f"algorithm='ivf' searches by cosines: metric={metric!r} with this architecture takes "
+            "'auto', 'brute' or 'hnsw'."
+        )
     if algorithm != "auto":
         return algorithm
-    return "brute" if features.is_cuda or len(features) <= AUTO_BRUTE_MAX_ROWS else "hnsw"
+    cosine = metric == "cosine"
+    most = AUTO_BRUTE_MAX_ROWS if cosine else AUTO_BRUTE_MAX_EUCLIDEAN
+    if features.is_cuda or len(features) <= most:
+        return "brute"
+    return "ivf" if cosine else "hnsw"
 
 
 def to_similarity(closeness: Tensor, metric: str) -> Tensor:

@@ -11,20 +11,21 @@ from torch import Tensor
 
 from sklearn_hilander._pairs import dot_at
 
-# Of the second hop: share of the neighbours that it takes.
-_SHARE = 0.25
 # Cells of the table of a block's candidates, and rows of a block at most.
 _BLOCK_CELLS = 4_000_000
 _MOST_ROWS = 4_096
 
 
 def search_two_hops(
-    features: np.ndarray, graph: np.ndarray | sp.csr_array, n_neighbors: int | None = None
+    features: np.ndarray,
+    graph: np.ndarray | sp.csr_array,
+    n_neighbors: int | None = None,
+    *,
+    share: float = 0.25,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nearest rows among those that an earlier graph leads to within two steps.
 
-    The first step goes along any neighbour, the second along the nearest quarter of them; either
-    way round.
+    The first step goes along any neighbour, the second along the nearest of them; either way round.
 
     Parameters
     ----------
@@ -34,7 +35,9 @@ def search_two_hops(
         Neighbours in the earlier graph, nearest first, where the row itself is none; or its
         similarities, symmetric, of rows with any number of neighbours.
     n_neighbors : int, optional
-        Only with a csr_array.
+        By default as many as in the earlier graph; to be given with a csr_array.
+    share : float, default=0.25
+        Of the neighbours, that the second step takes: the nearest.
 
     Returns
     -------
@@ -50,12 +53,12 @@ def search_two_hops(
     """
     n = len(features)
     if isinstance(graph, np.ndarray):
-        k = graph.shape[1]
+        k = n_neighbors or graph.shape[1]
         first = _either_way(graph)
-        second = _either_way(graph[:, : max(1, round(_SHARE * k))])
+        second = _either_way(graph[:, : max(1, round(share * graph.shape[1]))])
     else:
         k = n_neighbors or 1
-        first, second = graph, _strongest_quarter(graph)
+        first, second = graph, _strongest(graph, share)
     rows = torch.from_numpy(np.ascontiguousarray(features))
     found = np.empty((n, k), dtype=np.int32 if n < 2**31 else np.int64)
     similarities = np.empty((n, k), dtype=np.float32)
@@ -86,12 +89,12 @@ def _either_way(indices: np.ndarray) -> sp.csr_array:
     return (places + places.T).tocsr()
 
 
-def _strongest_quarter(graph: sp.csr_array) -> sp.csr_array:
-    """Of each row the nearest quarter of its neighbours, either way round."""
+def _strongest(graph: sp.csr_array, share: float) -> sp.csr_array:
+    """Of each row the nearest of its neighbours, either way round."""
     rows = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
     order = np.lexsort((graph.indices, -graph.data, rows))
     rank = np.arange(len(rows)) - graph.indptr[rows]
-    near = rank < np.maximum(1, np.round(_SHARE * np.diff(graph.indptr)))[rows]
+    near = rank < np.maximum(1, np.round(share * np.diff(graph.indptr)))[rows]
     kept = (np.ones(near.sum(), np.float32), (rows[near], graph.indices[order][near]))
     places = sp.csr_array(kept, shape=graph.shape)
     return (places + places.T).tocsr()

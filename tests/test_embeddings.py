@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander import _embeddings
+from sklearn_hilander import _cells, _embeddings
 from sklearn_hilander._embeddings import (
     RowScaler,
     canonical_embeddings,
@@ -18,9 +18,20 @@ from sklearn_hilander._embeddings import (
 COSINE = RowScaler("cosine")
 
 
-@given(seed=st.integers(0, 10**6), n=st.integers(1, 30), values=st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
-def test_distinct_rows_whatever_the_order(seed, n, values):
+@given(
+    seed=st.integers(0, 10**6), n=st.integers(1, 30), values=st.integers(1, 4), many=st.booleans()
+)
+@settings(max_examples=100, deadline=None)
+def test_distinct_rows_whatever_the_order(seed, n, values, many):
+    with pytest.MonkeyPatch.context() as patch:
+        if many:
+            # Ordered by cells of three rows, as many rows are by larger ones.
+            patch.setattr(_embeddings, "_HASH_ORDER_MAX_ROWS", 0)
+            patch.setattr(_cells, "CELL_ROWS", 3)
+        check_whatever_the_order(seed, n, values)
+
+
+def check_whatever_the_order(seed, n, values):
     rng = np.random.default_rng(seed)
     X = rng.integers(0, values + 1, size=(n, 3)).astype(float)
     whole = canonical_embeddings(X, COSINE)
@@ -33,6 +44,17 @@ def test_distinct_rows_whatever_the_order(seed, n, values):
     shuffled = canonical_embeddings(X[order], COSINE)
     np.testing.assert_array_equal(shuffled.features, whole.features)
     np.testing.assert_array_equal(shuffled.inverse, whole.inverse[order])
+    mixed = rng.permutation(len(whole.features))
+    added = replace(
+        whole,
+        features=whole.features[mixed],
+        inverse=np.argsort(mixed)[whole.inverse],
+        counts=whole.counts[mixed],
+        hashes=whole.hashes[mixed],
+        first=whole.first[mixed],
+    )
+    for name, value in vars(in_canonical_order(added)).items():
+        np.testing.assert_array_equal(value, getattr(whole, name))
 
 
 def test_colliding_hashes_are_told_apart(monkeypatch):

@@ -225,7 +225,7 @@ def test_rows_that_must_be_assigned(kind, metric):
     np.testing.assert_array_equal(clusterer.predict(rows), clusterer.labels_[-len(rows) :])
 
 
-@pytest.mark.parametrize("algorithm", ["brute", "hnsw"])
+@pytest.mark.parametrize("algorithm", ["brute", "ivf", "hnsw"])
 @pytest.mark.parametrize("kind", ["one row", "two rows", "one more", "two copies of each"])
 def test_few_rows_in_either_search(kind, algorithm):
     clusterer = HiLanderClustering(algorithm=algorithm, random_state=0).fit(GOOD[kind])

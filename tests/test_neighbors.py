@@ -38,7 +38,7 @@ def test_hnsw_finds_what_brute_finds(rng, metric):
     assert torch.equal(again.indices, approximate.indices)
 
 
-@pytest.mark.parametrize("algorithm", ["brute", "hnsw"])
+@pytest.mark.parametrize("algorithm", ["brute", "ivf", "hnsw"])
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_fewer_rows_than_neighbors(rng, algorithm, n):
     graph = build_neighbor_graph(unit_rows(rng, n, 4), 8, algorithm=algorithm)
@@ -47,7 +47,7 @@ def test_fewer_rows_than_neighbors(rng, algorithm, n):
         assert sorted([*row, i]) == list(range(n))
 
 
-@pytest.mark.parametrize("algorithm", ["brute", "hnsw"])
+@pytest.mark.parametrize("algorithm", ["brute", "ivf", "hnsw"])
 def test_never_itself_even_among_equal_rows(algorithm):
     X = torch.ones(30, 4) / 2
     graph = build_neighbor_graph(X, 6, algorithm=algorithm)
@@ -70,9 +70,21 @@ def test_query_neighbors(rng):
 
 
 def test_auto_switches_with_size():
-    assert resolve_algorithm("auto", torch.empty(_neighbors.AUTO_BRUTE_MAX_ROWS, 1)) == "brute"
-    assert resolve_algorithm("auto", torch.empty(_neighbors.AUTO_BRUTE_MAX_ROWS + 1, 1)) == "hnsw"
+    most = _neighbors.AUTO_BRUTE_MAX_ROWS
+    assert resolve_algorithm("auto", torch.empty(most, 1)) == "brute"
+    assert resolve_algorithm("auto", torch.empty(most + 1, 1)) == "ivf"
+    most = _neighbors.AUTO_BRUTE_MAX_EUCLIDEAN
+    assert resolve_algorithm("auto", torch.empty(most, 1), "euclidean") == "brute"
+    assert resolve_algorithm("auto", torch.empty(most + 1, 1), "euclidean") == "hnsw"
     assert resolve_algorithm("brute", torch.empty(10**6, 1)) == "brute"
+
+
+def test_cells_are_for_cosines_alone(rng):
+    X = unit_rows(rng, 60, 4)
+    graph = build_neighbor_graph(X, 6, algorithm="ivf")
+    assert torch.equal(graph.indices, build_neighbor_graph(X, 6, algorithm="brute").indices)
+    with pytest.raises(ValueError, match="algorithm='ivf' searches by cosines"):
+        build_neighbor_graph(X, 6, metric="euclidean", algorithm="ivf")
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

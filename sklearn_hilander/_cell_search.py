@@ -1,0 +1,177 @@
+"""Approximate nearest rows: within the nearest cells, then among neighbours of neighbours.
+
+Each row is compared with those of its nearest cells (an inverted file: Sivic and Zisserman, "Video
+Google", ICCV 2003), by products of matrices. What is missed is found from what is not: a neighbour
+of a neighbour is likely to be a neighbour (Dong, Moses, Li, "Efficient k-nearest neighbor graph
+construction for generic similarity measures", WWW 2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from sklearn_hilander._cells import cell_centroids, nearest_cells
+from sklearn_hilander._exact_search import search_exact
+from sklearn_hilander._two_hops import search_two_hops
+
+# Cells that each row is compared with, and the share of the neighbours that are looked for there.
+_PROBES = 12
+_FIRST_SHARE, _FEWEST_FIRST = 0.5, 16
+# Of each search within two hops: share of the neighbours that its second step takes.
+_HOPS = (0.5, 0.5)
+# Products that are held at once, and those of them that wait to be looked at together.
+_BLOCK_CELLS = 2_000_000
+_MOST_WAITING = 4_000_000
+_TABLE_ROWS = 8_192
+
+
+def search_by_cells(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find nearest rows by cosine, most of them.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features), float32
+        Unit rows.
+    k : int
+        At most ``n_rows - 1``.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_rows, k), int32, or int64 where that is too small
+        Nearest first, never the row itself.
+    similarities : ndarray of shape (n_rows, k), float32
+        Cosines clipped to [0, 1].
+    """
+    few = min(k, max(_FEWEST_FIRST, round(_FIRST_SHARE * k)))
+    indices = _within_cells(rows, few)
+    for share in _HOPS:
+        indices, similarities = search_two_hops(rows, indices, k, share=share)
+    _complete(rows, indices, similarities)
+    return indices, similarities
+
+
+def _complete(rows: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -> None:
+    """Search exactly for rows that had too few others within reach."""
+    short = np.flatnonzero((indices == np.arange(len(rows))[:, None]).any(axis=1))
+    if len(short) == 0:
+        return
+    every = torch.from_numpy(rows)
+    found = search_exact(every[short], every, indices.shape[1] + 1, "cosine", skip_self=False)
+    closeness, others = (part.numpy() for part in found)
+    # The row itself, or the last where others are as near and it is not among the first.
+    own = others == short[:, None]
+    own[:, -1] |= ~own.any(axis=1)
+    shape = (len(short), indices.shape[1])
+    indices[short] = others[~own].reshape(shape)
+    similarities[short] = closeness[~own].reshape(shape).clip(0, 1)
+
+
+def _within_cells(rows: np.ndarray, k: int) -> np.ndarray:
+    """The k nearest rows in each row's nearest cells, (n_rows, k); itself where they are fewer."""
+    centroids = cell_centroids(rows)
+    n_rows, n_cells = len(rows), len(centroids)
+    n_probes = min(_PROBES, n_cells)
+    cells = nearest_cells(rows, centroids, n_probes)
+    members, begin = _grouped(cells[:, 0], n_cells)
+    best = _Best(n_rows, k)
+    for cell in range(n_cells):
+        own = members[begin[cell] : begin[cell + 1]]
+        columns = rows[own]
+        for part in _parts(len(own), len(own)):
+            products = columns[part] @ columns.T
+            at = np.arange(len(products))
+            products[at, at + part.start] = -np.inf
+            best.start(own[part], own, products)
+    visits, first = _grouped(cells[:, 1:].reshape(-1), n_cells)
+    visits //= max(1, n_probes - 1)
+    for cell in range(n_cells):
+        own = members[begin[cell] : begin[cell + 1]]
+        visitors = visits[first[cell] : first[cell + 1]]
+        columns = rows[own]
+        for part in _parts(len(visitors), len(own)):
+            best.add(visitors[part], own, rows[visitors[part]] @ columns.T)
+    return best.ordered()
+
+
+def _grouped(group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places by their group, ascending within each, and where each group begins."""
+    begin = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_groups))])
+    return np.argsort(group, kind="stable"), begin
+
+
+def _parts(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Slices of rows, of so many products at most."""
+    step = max(1, _BLOCK_CELLS // max(1, n_columns))
+    for start in range(0, n_rows if n_columns else 0, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+class _Best:
+    """The largest products of each row so far.
+
+    Parameters
+    ----------
+    n_rows, k : int
+    """
+
+    def __init__(self, n_rows: int, k: int) -> None:
+        self.values = np.full((n_rows, k), -np.inf, dtype=np.float32)
+        small = np.int32 if n_rows < 2**31 else np.int64
+        self.indices = np.repeat(np.arange(n_rows, dtype=small)[:, None], k, axis=1)
+        # A product that is no larger is of no use.
+        self.least = np.full(n_rows, -np.inf, dtype=np.float32)
+        self.waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.n_waiting = 0
+
+    def start(self, rows: np.ndarray, columns: np.ndarray, products: np.ndarray) -> None:
+        """Take the first products of some rows, (n_rows, n_columns)."""
+        k = min(self.values.shape[1], len(columns))
+        at = np.argpartition(products, len(columns) - k, axis=1)[:, len(columns) - k :]
+        self.values[rows, :k] = np.take_along_axis(products, at, 1)
+        self.indices[rows, :k] = columns[at]
+        self.least[rows] = self.values[rows].min(axis=1)
+
+    def add(self, rows: np.ndarray, columns: np.ndarray, products: np.ndarray) -> None:
+        """Take more products of some rows, of other columns than before."""
+        at = np.flatnonzero(products > self.least[rows][:, None])
+        row = at // len(columns)
+        column = columns[at - row * len(columns)].astype(self.indices.dtype)
+        self.waiting.append((rows[row], column, products.reshape(-1)[at]))
+        self.n_waiting += len(at)
+        if self.n_waiting > _MOST_WAITING:
+            self._merge()
+
+    def ordered(self) -> np.ndarray:
+        """Indices of each row, largest product first, (n_rows, k)."""
+        self._merge()
+        order = np.argsort(-self.values, axis=1, kind="stable")
+        return np.take_along_axis(self.indices, order, 1)
+
+    def _merge(self) -> None:
+        """Keep the largest of what waits and what is kept."""
+        if not self.waiting:
+            return
+        row, column, value = (np.concatenate(parts) for parts in zip(*self.waiting, strict=True))
+        self.waiting, self.n_waiting = [], 0
+        order = np.argsort(row, kind="stable")
+        row, column, value = row[order], column[order], value[order]
+        some, first, counts = np.unique(row, return_index=True, return_counts=True)
+        k = self.values.shape[1]
+        # Rows of about as many in one table.
+        by_count = np.argsort(counts, kind="stable")
+        for start in range(0, len(some), _TABLE_ROWS):
+            part = by_count[start : start + _TABLE_ROWS]
+            rows, width = some[part], counts[part[-1]]
+            at = first[part][:, None] + np.arange(width)
+            beyond = np.arange(width) >= counts[part][:, None]
+            at[beyond] = 0
+            values = np.hstack([self.values[rows], value[at]])
+            values[:, k:][beyond] = -np.inf
+            indices = np.hstack([self.indices[rows], column[at]])
+            at = np.argpartition(values, width, axis=1)[:, width:]
+            self.values[rows] = np.take_along_axis(values, at, 1)
+            self.indices[rows] = np.take_along_axis(indices, at, 1)
+        self.least[some] = self.values[some].min(axis=1)

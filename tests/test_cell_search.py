@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from conftest import make_clusters
+
+from sklearn_hilander import _cell_search, _cells
+from sklearn_hilander._cell_search import search_by_cells
+from sklearn_hilander._pairs import unit_rows
+
+
+def nearest(X, k):
+    cosines = X @ X.T
+    np.fill_diagonal(cosines, -np.inf)
+    return np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+
+
+def recall(found, X):
+    k = found.shape[1]
+    return np.mean(
+        [len(np.intersect1d(*rows)) / k for rows in zip(found, nearest(X, k), strict=True)]
+    )
+
+
+@pytest.fixture
+def small_cells(monkeypatch):
+    monkeypatch.setattr(_cells, "CELL_ROWS", 25)
+
+
+@pytest.mark.parametrize(
+    ("cells", "waiting", "table"), [(2_000_000, 4_000_000, 8_192), (90, 50, 7)]
+)
+def test_within_cells_nothing_nearer_is_missed(
+    rng, monkeypatch, small_cells, cells, waiting, table
+):
+    monkeypatch.setattr(_cell_search, "_BLOCK_CELLS", cells)
+    monkeypatch.setattr(_cell_search, "_MOST_WAITING", waiting)
+    monkeypatch.setattr(_cell_search, "_TABLE_ROWS", table)
+    X = unit_rows(rng.normal(size=(300, 6)))
+    n_probes = 4
+    monkeypatch.setattr(_cell_search, "_PROBES", n_probes)
+    found = _cell_search._within_cells(X, 9)
+    near = _cells.nearest_cells(X, _cells.cell_centroids(X), n_probes)
+    cosines = X @ X.T
+    seen = (near[:, :, None] == near[:, 0][None, None, :]).any(axis=1)
+    np.fill_diagonal(seen, False)
+    assert (seen.sum(axis=1) >= 9).all()
+    cosines[~seen] = -np.inf
+    np.testing.assert_array_equal(found, np.argsort(-cosines, axis=1, kind="stable")[:, :9])
+
+
+def test_most_of_the_nearest_are_found(rng, small_cells, monkeypatch):
+    monkeypatch.setattr(_cell_search, "_PROBES", 3)
+    X, _ = make_clusters(rng, n_clusters=60, size=30, n_features=16, spread=0.4)
+    X = unit_rows(X)
+    indices, similarities = search_by_cells(X, 20)
+    before, after = recall(_cell_search._within_cells(X, 20), X), recall(indices, X)
+    # What the cells miss, neighbours of neighbours have.
+    assert before < 0.8
+    assert after > 0.93
+    expected = np.take_along_axis((X @ X.T).clip(0, 1), indices, axis=1)
+    np.testing.assert_allclose(similarities, expected, atol=1e-6)
+    assert (np.diff(similarities, axis=1) <= 1e-6).all()
+
+
+def test_rows_with_too_few_in_reach_are_searched_exactly(rng, small_cells, monkeypatch):
+    # Of one cell each: three rows far from all others would reach only each other.
+    monkeypatch.setattr(_cell_search, "_PROBES", 1)
+    many = rng.normal(size=(200, 5)) * [1, 1, 1, 0.01, 0.01]
+    few = rng.normal(size=(3, 5)) * 0.01 + [0, 0, 0, 0, 9]
+    X = unit_rows(np.concatenate([many, few]))
+    centroids = unit_rows(np.concatenate([many[:4], [[0, 0, 0, 0, 1]]]))
+    monkeypatch.setattr(_cell_search, "cell_centroids", lambda rows: centroids)
+    indices, _ = search_by_cells(X, 10)
+    np.testing.assert_array_equal(indices[-3:], nearest(X, 10)[-3:])
+    assert not (indices == np.arange(203)[:, None]).any()
+
+
+def test_equal_rows_are_never_their_own_neighbors(small_cells):
+    X = np.full((80, 4), 0.5, dtype=np.float32)
+    indices, similarities = search_by_cells(X, 7)
+    assert not (indices == np.arange(80)[:, None]).any()
+    np.testing.assert_allclose(similarities, 1)
