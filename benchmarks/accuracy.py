@@ -56,7 +56,8 @@ def methods(seeds: list[int], y_test: np.ndarray) -> list[tuple[str, str, list[T
         if package is not None and find_spec(package) is None:
             print(f"{peer.name} is left out: pip install {package}")
             continue
-        out.append((peer.name, peer.tuned, [peer.fit]))
+        seeded = [partial(peer.fit, seed=seed) for seed in seeds]
+        out.append((peer.name, peer.tuned, seeded if peer.is_random else [peer.fit]))
     oracle = partial(k_means, y=y_test)
     out.append(("k-means", "told the true k", [lambda X, y: oracle]))
     return out

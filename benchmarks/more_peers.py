@@ -52,11 +52,11 @@ def fit_infomap(X: np.ndarray, y: np.ndarray) -> Callable:
     return partial(infomap_labels, n_neighbors=chosen[0], least=chosen[1])
 
 
-def fit_evoc(X: np.ndarray, y: np.ndarray) -> Callable:
+def fit_evoc(X: np.ndarray, y: np.ndarray, seed: int | None = None) -> Callable:
     """EVoC with its defaults."""
     import evoc
 
-    return lambda X: np.asarray(evoc.EVoC().fit_predict(normalize(X)))
+    return lambda X: np.asarray(evoc.EVoC(random_state=seed).fit_predict(normalize(X)))
 
 
 def k_means(X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -68,6 +68,6 @@ def k_means(X: np.ndarray, y: np.ndarray) -> np.ndarray:
 MORE_PEERS = (
     Peer("Infomap", "k, threshold", fit_infomap),
     Peer("Infomap, k = 10", "nothing", lambda X, y: infomap_labels),
-    Peer("EVoC", "nothing", fit_evoc),
+    Peer("EVoC", "nothing", fit_evoc, is_random=True),
 )
 PACKAGE_OF = {"Infomap": "infomap", "Infomap, k = 10": "infomap", "EVoC": "evoc"}

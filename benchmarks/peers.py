@@ -37,11 +37,14 @@ class Peer:
         What was tuned, for the table.
     fit : callable
         (X_meta, y_meta) -> callable (X) -> labels.
+    is_random : bool, default=False
+        Whether clusters differ from seed to seed; `fit` then takes a `seed`, too.
     """
 
     name: str
     tuned: str
-    fit: Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
+    fit: Callable[..., Callable[[np.ndarray], np.ndarray]]
+    is_random: bool = False
 
 
 def figures(y: np.ndarray, labels: np.ndarray) -> dict[str, float]:
