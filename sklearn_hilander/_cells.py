@@ -118,9 +118,9 @@ def _products_in_groups(
     n_groups = int(len(centroids) ** 0.5)
     width = -(-len(centroids) // n_groups)
     # Of equal sizes; places left over, in the last ones, are -1.
-    members = np.full(n_groups * width, -1)
-    members[: len(centroids)] = _by_halves(centroids, np.arange(len(centroids)))
-    members = members.reshape(n_groups, width)
+    padded = np.full(n_groups * width, -1)
+    padded[: len(centroids)] = _by_halves(centroids, np.arange(len(centroids)))
+    members = padded.reshape(n_groups, width)
     members = members[members[:, 0] >= 0]
     middles = _directions(np.stack([centroids[of[of >= 0]].mean(axis=0) for of in members]))
     n_groups = len(members)

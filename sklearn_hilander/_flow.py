@@ -9,94 +9,18 @@ shortens the description. It has no random choices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from sklearn_hilander._map_equation import LEAST_GAIN, Totals
+
 _CYCLES = 10
 _MOVE_ROUNDS = 20
-# Merges whose gain is worked out at once, and nodes whose moves are.
-_BLOCK, _BLOCK_NODES = 32_768, 8_192
-# Bits; smaller gains are rounding.
-_LEAST_GAIN = 1e-10
-
-
-@dataclass(frozen=True)
-class _Totals:
-    """Flow out of modules and through them; all that is visited sums to 1.
-
-    Attributes
-    ----------
-    leaving, visited : ndarray of shape (n_modules,)
-        Flow that leaves each module, and flow through its nodes.
-    """
-
-    leaving: np.ndarray
-    visited: np.ndarray
-
-    @cached_property
-    def _terms(self) -> tuple[np.ndarray, np.ndarray, float]:
-        q = self.leaving
-        return _plogp(q), _plogp(q + self.visited), q.sum()
-
-    def codelength(self) -> float:
-        """Bits a step, but for a part that no clustering changes."""
-        q, p = self.leaving, self.visited
-        return float(_plogp(q.sum()) - 2 * _plogp(q).sum() + _plogp(q + p).sum())
-
-    def gain(
-        self, a: np.ndarray, b: np.ndarray, *after: tuple[np.ndarray, np.ndarray]
-    ) -> np.ndarray:
-        """Bits that are saved if modules `a` and `b` give way to others.
-
-        Parameters
-        ----------
-        a, b : ndarray of shape (n_changes,), int64
-        *after : tuple of ndarray of shape (n_changes,)
-            Flow that leaves each module that takes their place, and flow through its nodes.
-
-        Returns
-        -------
-        ndarray of shape (n_changes,), float64
-            Rounded: gains that are equal but for rounding are ties.
-        """
-        of_q, of_both, total = self._terms
-        gain = of_both[a] + of_both[b] - 2 * (of_q[a] + of_q[b]) + _plogp(total)
-        total = total - self.leaving[a] - self.leaving[b]
-        for leaving, visited in after:
-            gain += 2 * _plogp(leaving) - _plogp(leaving + visited)
-            total = total + leaving
-        return (gain - _plogp(total)).round(12)
-
-    def merge_gain_alone(self, a: np.ndarray, b: np.ndarray, across: np.ndarray) -> np.ndarray:
-        """Bits that are saved if modules `a` and `b` merge, but for those of `gain_of_total`.
-
-        Parameters
-        ----------
-        a, b : ndarray of shape (n_pairs,), int64
-        across : ndarray of shape (n_pairs,)
-            Flow from either to the other.
-        """
-        q, p = self.leaving, self.visited
-        of_q, of_both, _ = self._terms
-
-        def gain(of: slice) -> np.ndarray:
-            c, d = a[of], b[of]
-            leaving = q[c] + q[d] - 2 * across[of]
-            after = 2 * _plogp(leaving) - _plogp(leaving + p[c] + p[d])
-            return of_both[c] + of_both[d] - 2 * (of_q[c] + of_q[d]) + after
-
-        return _in_blocks(gain, len(a))
-
-    def gain_of_total(self, across: np.ndarray) -> np.ndarray:
-        """Bits that a merge saves because less flow leaves modules at all."""
-        total = self._terms[2]
-        whole = _plogp(total)
-        return _in_blocks(lambda of: whole - _plogp(total - 2 * across[of]), len(across))
+# Nodes whose moves are worked out at once.
+_BLOCK_NODES = 8_192
 
 
 def flow_clusters(
@@ -132,7 +56,7 @@ def flow_clusters(
         if roughly:
             return merged
         moved, length = _move_nodes(nodes, merged, None)
-        if not length < shortest - _LEAST_GAIN:
+        if not length < shortest - LEAST_GAIN:
             break
         labels, shortest = moved, length
     return labels
@@ -178,12 +102,6 @@ def _flow_between(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: in
     return nodes
 
 
-def _plogp(x: np.ndarray | float) -> np.ndarray:
-    """x log2 x, 0 at 0 and for what rounding takes under it."""
-    x = np.maximum(x, 0.0)
-    return x * np.log2(np.where(x > 0, x, 1.0))
-
-
 def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
     """Merge modules that are each other's best, round by round; the module each ends in.
 
@@ -194,12 +112,12 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
     pairs, p, within = _between(nodes, labels, m)
     a, b, across = pairs
     module = np.arange(m)
-    state = _Totals(np.maximum(p - within, 0), p)
+    state = Totals(np.maximum(p - within, 0), p)
     alone = state.merge_gain_alone(a, b, across)
     gain = (alone + state.gain_of_total(across)).round(12)
     n_closed, n_left = 0, m
     while True:
-        candidates = np.flatnonzero(gain >= _LEAST_GAIN)
+        candidates = np.flatnonzero(gain >= LEAST_GAIN)
         best = _best_of_both(gain[candidates], a[candidates], b[candidates], m)
         chosen = candidates[best]
         if len(chosen) == 0:
@@ -225,10 +143,10 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
         home = c == d
         np.add.at(within, c[home], 2 * flow[home])
         c, d, flow = _summed(c[~home], d[~home], flow[~home], m)
-        state = _Totals(np.maximum(p - within, 0), p)
+        state = Totals(np.maximum(p - within, 0), p)
         # They take the places of those that they are made of; places left over are closed.
         gain[hit] = 0
-        left = np.flatnonzero(gain >= _LEAST_GAIN)
+        left = np.flatnonzero(gain >= LEAST_GAIN)
         gain[left] = (alone[left] + state.gain_of_total(across[left])).round(12)
         places, spare = hit[: len(c)], hit[len(c) :]
         a[places], b[places], across[places] = c, d, flow
@@ -247,7 +165,7 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
             number = np.cumsum(is_left) - 1
             a, b, module = number[a], number[b], number[module]
             p, within, m = p[is_left], within[is_left], n_left
-            state = _Totals(np.maximum(p - within, 0), p)
+            state = Totals(np.maximum(p - within, 0), p)
 
 
 def _between(
@@ -262,15 +180,6 @@ def _between(
     within = np.bincount(a[home], nodes.data[home], n_modules).astype(np.float64, copy=False)
     once = a < b
     return _summed(a[once], b[once], nodes.data[once], n_modules), through, within
-
-
-def _in_blocks(of_block: Callable[[slice], np.ndarray], n: int) -> np.ndarray:
-    """What a function gives for all of n, asked for so many that they stay in the cache."""
-    out = np.empty(n)
-    for start in range(0, n, _BLOCK):
-        part = slice(start, min(start + _BLOCK, n))
-        out[part] = of_block(part)
-    return out
 
 
 def _summed(
@@ -301,7 +210,7 @@ def _sorted(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:
     """Changes that gain something, and most of all those of either module; (n_changes,), bool."""
-    best = np.full(n_modules, _LEAST_GAIN)
+    best = np.full(n_modules, LEAST_GAIN)
     np.maximum.at(best, a, gain)
     np.maximum.at(best, b, gain)
     return (gain >= best[a]) & (gain >= best[b])
@@ -337,7 +246,7 @@ def _move_nodes(
         to_home = to_home.copy()
         to_home[beside] = _flow_to_home(nodes, moved, beside)
         state = _totals(moved, through, to_home)
-        if not state.codelength() < length - _LEAST_GAIN:
+        if not state.codelength() < length - LEAST_GAIN:
             break
         labels, length = moved, state.codelength()
         again = has_changed[labels]
@@ -352,7 +261,7 @@ def _gaining_moves(
     labels: np.ndarray,
     through: np.ndarray,
     to_home: np.ndarray,
-    state: _Totals,
+    state: Totals,
     fixed: np.ndarray | None,
     rows: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -374,14 +283,14 @@ def _gaining_moves(
             (q[source] - own + 2 * to_home[node], p[source] - own),
             (q[module] + own - 2 * flow, p[module] + own),
         )
-        gains = gain >= _LEAST_GAIN
+        gains = gain >= LEAST_GAIN
         yield node[gains], module[gains], gain[gains]
 
 
-def _totals(labels: np.ndarray, through: np.ndarray, to_home: np.ndarray) -> _Totals:
+def _totals(labels: np.ndarray, through: np.ndarray, to_home: np.ndarray) -> Totals:
     """Flow that leaves and visits each module."""
     visited, within = (np.bincount(labels, flow) for flow in (through, to_home))
-    return _Totals(np.maximum(visited - within, 0), visited)
+    return Totals(np.maximum(visited - within, 0), visited)
 
 
 def _flow_to_home(nodes: sp.csr_array, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:

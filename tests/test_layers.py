@@ -46,7 +46,8 @@ ROOMS = {
     "_pair_graph": {"_adjacency", "_pairs"},
     "_closeness": {"_pair_graph", "_pairs"},
     "_whitening": {"_pair_graph", "_pairs"},
-    "_flow": set(),
+    "_map_equation": set(),
+    "_flow": {"_map_equation"},
     "_flow_relations": {"_flow", "_pairs"},
     "_relations": {"_adjacency", "_closeness", "_flow_relations", "_pair_graph", "_pairs"},
     "_linkage_model": {
