@@ -20,8 +20,11 @@ from sklearn_hilander._two_hops import search_two_hops
 # Cells that each row is compared with, and the share of the neighbours that are looked for there.
 _PROBES = 12
 _FIRST_SHARE, _FEWEST_FIRST = 0.5, 16
-# Of each search within two hops: share of the neighbours that its second step takes.
-_HOPS = (0.5, 0.5)
+# Of a search within two hops: share of the neighbours that its second step takes.
+_SECOND_SHARE = 0.5
+# It is repeated until so few of the nearest quarter are new, looked at for some of the rows.
+_SETTLED, _NEAREST, _LOOKED_AT = 0.05, 0.25, 4_096
+_MOST_HOPS = 6
 # Products that are held at once, and those of them that wait to be looked at together.
 _BLOCK_CELLS = 2_000_000
 _MOST_WAITING = 4_000_000
@@ -47,10 +50,21 @@ def search_by_cells(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """
     few = min(k, max(_FEWEST_FIRST, round(_FIRST_SHARE * k)))
     indices = _within_cells(rows, few)
-    for share in _HOPS:
-        indices, similarities = search_two_hops(rows, indices, k, share=share)
+    for _ in range(_MOST_HOPS):
+        before = indices
+        indices, similarities = search_two_hops(rows, before, k, share=_SECOND_SHARE)
+        if _share_of_new(indices, before) < _SETTLED:
+            break
     _complete(rows, indices, similarities)
     return indices, similarities
+
+
+def _share_of_new(indices: np.ndarray, before: np.ndarray) -> float:
+    """Share of the nearest neighbours that were none before."""
+    some = np.linspace(0, len(indices) - 1, min(len(indices), _LOOKED_AT)).astype(np.int64)
+    nearest = indices[some, : max(1, round(_NEAREST * indices.shape[1]))]
+    known = (nearest[:, :, None] == before[some][:, None, :]).any(axis=2)
+    return 1 - float(known.mean())
 
 
 def _complete(rows: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -> None:

@@ -79,3 +79,33 @@ def test_equal_rows_are_never_their_own_neighbors(small_cells):
     indices, similarities = search_by_cells(X, 7)
     assert not (indices == np.arange(80)[:, None]).any()
     np.testing.assert_allclose(similarities, 1)
+
+
+def test_searches_until_little_is_new(rng, small_cells, monkeypatch):
+    monkeypatch.setattr(_cell_search, "_PROBES", 2)
+    monkeypatch.setattr(_cell_search, "_FEWEST_FIRST", 4)
+    monkeypatch.setattr(_cell_search, "_FIRST_SHARE", 0.2)
+    X = unit_rows(rng.normal(size=(1_800, 12)).astype(np.float32))
+    search, shares = _cell_search.search_two_hops, []
+
+    def counted(rows, before, k, *, share):
+        found = search(rows, before, k, share=share)
+        shares.append(_cell_search._share_of_new(found[0], before))
+        return found
+
+    monkeypatch.setattr(_cell_search, "search_two_hops", counted)
+    found, _ = search_by_cells(X, 20)
+    *more, last = shares
+    assert last < _cell_search._SETTLED <= min(more)
+    monkeypatch.setattr(_cell_search, "_MOST_HOPS", 2)
+    hasty, _ = search_by_cells(X, 20)
+    assert recall(hasty, X) < 0.8
+    assert recall(found, X) > 0.95
+
+
+def test_share_of_new():
+    before = np.array([[1, 2, 3, 4]] * 3)
+    assert _cell_search._share_of_new(before[:, ::-1], before) == 0
+    # The nearest quarter alone counts.
+    assert _cell_search._share_of_new(np.array([[1, 8, 9, 7]] * 3), before) == 0
+    assert _cell_search._share_of_new(np.array([[9, 2, 3, 4]] * 3), before) == 1
