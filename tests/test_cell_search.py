@@ -100,7 +100,7 @@ def test_searches_until_little_is_new(rng, small_cells, monkeypatch):
     monkeypatch.setattr(_cell_search, "_MOST_HOPS", 2)
     hasty, _ = search_by_cells(X, 20)
     assert recall(hasty, X) < 0.8
-    assert recall(found, X) > 0.95
+    assert recall(found, X) > 0.9
 
 
 def test_share_of_new():
