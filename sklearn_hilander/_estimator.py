@@ -81,7 +81,7 @@ class HiLanderClustering(
     algorithm : {"auto", "brute", "ivf", "hnsw"}, default="auto"
         Neighbour search: exact; within the nearest cells of an inverted file and then among
         neighbours of neighbours; or with hnswlib. "auto" is exact up to 30,000 rows and "ivf"
-        beyond; for ``metric="euclidean"`` with the paper's networks, which "ivf" cannot do,
+        beyond. "ivf" is not for ``metric="euclidean"``: with the paper's networks "auto" then is
         exact up to 50,000 rows and "hnsw" beyond.
     architecture : {"relational", "gcn", "gat", "paper-gcn", "paper-gat", "untrained"} or \
             Architecture, default="relational"
@@ -291,7 +291,7 @@ class HiLanderClustering(
         ValueError
             For NaN and infinity, with the rows that hold them, masked or 1-d input, or another
             number of features than the model was trained on; for constraints that contradict
-            each other, naming the rows.
+            each other, naming the rows; for ``algorithm="ivf"`` with ``metric="euclidean"``.
         TypeError
             For generators, and for sparse input unless ``metric="precomputed"``.
         """
@@ -410,6 +410,11 @@ class HiLanderClustering(
 
     def _check_rows_to_cluster(self, X: ArrayLike, y: ArrayLike | None = None, **how: bool) -> Any:
         """Validated rows or, for "precomputed", distances; with y, that too."""
+        if (self.metric, self.algorithm) == ("euclidean", "ivf"):
+            raise ValueError(
+                "algorithm='ivf' searches by cosines: with metric='euclidean' take 'auto', 'brute' "
+                "or 'hnsw'."
+            )
         if self.metric == "precomputed":
             return check_distances(self, X, y, **how)
         return check_rows(self, X, y, **how)

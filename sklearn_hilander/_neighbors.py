@@ -91,7 +91,7 @@ def resolve_algorithm(algorithm: str, features: Tensor, metric: str = "cosine") 
     """Which search "auto" means for these rows."""
     if algorithm == "ivf" and metric != "cosine":
         raise ValueError(
-            f"algorithm='ivf' searches by cosines: metric={metric!r} with this architecture takes "
+            f"algorithm='ivf' searches by cosines: metric={metric!r} takes "
             "'auto', 'brute' or 'hnsw'."
         )
     if algorithm != "auto":

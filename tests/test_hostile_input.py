@@ -232,6 +232,13 @@ def test_few_rows_in_either_search(kind, algorithm):
     assert_clustered(clusterer, GOOD[kind])
 
 
+@pytest.mark.parametrize("architecture", ["relational", "gcn", "untrained"])
+def test_cells_are_not_for_euclidean_distances(architecture):
+    params = dict(algorithm="ivf", metric="euclidean", architecture=architecture)
+    with pytest.raises(ValueError, match="with metric='euclidean' take 'auto', 'brute' or 'hnsw'"):
+        HiLanderClustering(**params).fit(X)
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_what_is_known_of_the_result(metric):
     clusterer = HiLanderClustering(metric=metric)
