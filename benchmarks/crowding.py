@@ -47,12 +47,15 @@ def glyphs(sizes: list[int], seed: int = 0) -> Parts:
     to_learn = np.isin(y, known)
     encoder.fit(X[to_learn], y[to_learn])
     n_draws = -(-sum(sizes) // int((~to_learn).sum()))
-    draws = [(X, y)] + [
-        load_glyphs(random_state=seed + at, return_X_y=True) for at in range(1, n_draws)
-    ]
-    rows = np.concatenate([encoder.transform(X[~np.isin(y, known)]) for X, y in draws])
-    classes = np.concatenate([y[~np.isin(y, known)] for _, y in draws])
-    return [(rows[part], classes[part]) for part in divided(classes, sizes, seed)]
+    rows, classes = [], []
+    for at in range(n_draws):
+        if at > 0:
+            X, y = load_glyphs(random_state=seed + at, return_X_y=True)
+        others = ~np.isin(y, known)
+        rows.append(encoder.transform(X[others]))
+        classes.append(y[others])
+    X, y = np.concatenate(rows), np.concatenate(classes)
+    return [(X[part], y[part]) for part in divided(y, sizes, seed)]
 
 
 def divided(y: np.ndarray, sizes: list[int], seed: int) -> list[np.ndarray]:

@@ -28,6 +28,7 @@ from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._inspection import InspectionMixin
 from sklearn_hilander._model import Model, ModelSettings, check_sees_graphs, meta_train
+from sklearn_hilander._neighbors import check_search
 from sklearn_hilander._new_rows import NewRowsMixin
 from sklearn_hilander._row_constraints import check_constraints
 from sklearn_hilander._saving import SavingMixin, pretrained_model
@@ -410,11 +411,7 @@ class HiLanderClustering(
 
     def _check_rows_to_cluster(self, X: ArrayLike, y: ArrayLike | None = None, **how: bool) -> Any:
         """Validated rows or, for "precomputed", distances; with y, that too."""
-        if (self.metric, self.algorithm) == ("euclidean", "ivf"):
-            raise ValueError(
-                "algorithm='ivf' searches by cosines: with metric='euclidean' take 'auto', 'brute' "
-                "or 'hnsw'."
-            )
+        check_search(self.algorithm, self.metric)
         if self.metric == "precomputed":
             return check_distances(self, X, y, **how)
         return check_rows(self, X, y, **how)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from sklearn_hilander._pairs import in_blocks
+
 # Bits; smaller gains are rounding.
 LEAST_GAIN = 1e-10
-# Merges whose gain is worked out at once.
+# Merges whose gain is worked out at once: so few that they stay in the cache.
 _BLOCK = 32_768
 
 
@@ -79,25 +80,20 @@ class Totals:
             after = 2 * _plogp(leaving) - _plogp(leaving + p[c] + p[d])
             return of_both[c] + of_both[d] - 2 * (of_q[c] + of_q[d]) + after
 
-        return _in_blocks(gain, len(a))
+        return in_blocks(len(a), gain, np.float64, at_once=_BLOCK)
 
     def gain_of_total(self, across: np.ndarray) -> np.ndarray:
         """Bits that a merge saves because less flow leaves modules at all."""
         total = self._terms[2]
         whole = _plogp(total)
-        return _in_blocks(lambda of: whole - _plogp(total - 2 * across[of]), len(across))
+
+        def gain(of: slice) -> np.ndarray:
+            return whole - _plogp(total - 2 * across[of])
+
+        return in_blocks(len(across), gain, np.float64, at_once=_BLOCK)
 
 
 def _plogp(x: np.ndarray | float) -> np.ndarray:
     """x log2 x, 0 at 0 and for what rounding takes under it."""
     x = np.maximum(x, 0.0)
     return x * np.log2(np.where(x > 0, x, 1.0))
-
-
-def _in_blocks(of_block: Callable[[slice], np.ndarray], n: int) -> np.ndarray:
-    """What a function gives for all of n, asked for so many that they stay in the cache."""
-    out = np.empty(n)
-    for start in range(0, n, _BLOCK):
-        part = slice(start, min(start + _BLOCK, n))
-        out[part] = of_block(part)
-    return out

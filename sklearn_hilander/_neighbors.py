@@ -87,13 +87,18 @@ def query_neighbors(
     return NeighborGraph(indices, to_similarity(found, metric))
 
 
+def check_search(algorithm: str, metric: str) -> None:
+    """Raise ValueError if the search cannot do with the metric."""
+    if algorithm == "ivf" and metric == "euclidean":
+        raise ValueError(
+            "algorithm='ivf' searches by cosines: with metric='euclidean' take 'auto', 'brute' or "
+            "'hnsw'."
+        )
+
+
 def resolve_algorithm(algorithm: str, features: Tensor, metric: str = "cosine") -> str:
     """Which search "auto" means for these rows."""
-    if algorithm == "ivf" and metric != "cosine":
-        raise ValueError(
-            f"algorithm='ivf' searches by cosines: metric={metric!r} takes "
-            "'auto', 'brute' or 'hnsw'."
-        )
+    check_search(algorithm, metric)
     if algorithm != "auto":
         return algorithm
     cosine = metric == "cosine"

@@ -171,12 +171,17 @@ def row_stochastic(A: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def in_blocks(
-    n_pairs: int, of_block: Callable[[slice], np.ndarray], dtype: type = np.float32
+    n_pairs: int,
+    of_block: Callable[[slice], np.ndarray],
+    dtype: type = np.float32,
+    *,
+    at_once: int | None = None,
 ) -> np.ndarray:
     """What a function gives for all pairs, (n_pairs,), asked for some of them at a time."""
     out: np.ndarray = np.empty(n_pairs, dtype=dtype)
-    for start in range(0, n_pairs, _CHUNK_PAIRS):
-        part = slice(start, min(start + _CHUNK_PAIRS, n_pairs))
+    step = at_once or _CHUNK_PAIRS
+    for start in range(0, n_pairs, step):
+        part = slice(start, min(start + step, n_pairs))
         out[part] = of_block(part)
     return out
 

@@ -18,6 +18,20 @@ from sklearn_hilander._embeddings import (
 COSINE = RowScaler("cosine")
 
 
+def assert_order_comes_back(embeddings, mixed):
+    """Canonical embeddings, in another order, are put in the canonical one again."""
+    added = replace(
+        embeddings,
+        features=embeddings.features[mixed],
+        inverse=np.argsort(mixed)[embeddings.inverse],
+        counts=embeddings.counts[mixed],
+        hashes=embeddings.hashes[mixed],
+        first=embeddings.first[mixed],
+    )
+    for name, value in vars(in_canonical_order(added)).items():
+        np.testing.assert_array_equal(value, getattr(embeddings, name))
+
+
 @given(
     seed=st.integers(0, 10**6), n=st.integers(1, 30), values=st.integers(1, 4), many=st.booleans()
 )
@@ -45,16 +59,7 @@ def check_whatever_the_order(seed, n, values):
     np.testing.assert_array_equal(shuffled.features, whole.features)
     np.testing.assert_array_equal(shuffled.inverse, whole.inverse[order])
     mixed = rng.permutation(len(whole.features))
-    added = replace(
-        whole,
-        features=whole.features[mixed],
-        inverse=np.argsort(mixed)[whole.inverse],
-        counts=whole.counts[mixed],
-        hashes=whole.hashes[mixed],
-        first=whole.first[mixed],
-    )
-    for name, value in vars(in_canonical_order(added)).items():
-        np.testing.assert_array_equal(value, getattr(whole, name))
+    assert_order_comes_back(whole, mixed)
 
 
 def test_colliding_hashes_are_told_apart(monkeypatch):
@@ -67,15 +72,7 @@ def test_colliding_hashes_are_told_apart(monkeypatch):
     np.testing.assert_array_equal(found.features[found.inverse], COSINE(X))
     np.testing.assert_array_equal(match_rows(found, found, np.arange(3)), np.arange(3))
     mixed = np.array([2, 0, 1])
-    added = replace(
-        found,
-        features=found.features[mixed],
-        inverse=np.argsort(mixed)[found.inverse],
-        counts=found.counts[mixed],
-        first=found.first[mixed],
-    )
-    for name, value in vars(in_canonical_order(added)).items():
-        np.testing.assert_array_equal(value, getattr(found, name))
+    assert_order_comes_back(found, mixed)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e300])
