@@ -39,6 +39,7 @@ STAGES = {
         ("_flow_relations", "flow_clusters"),
         ("_decoders", "flow_clusters"),
         ("_stable_flow", "flow_clusters"),
+        ("_stable_flow", "merge_clusters"),
         ("_decoders", "move_nodes"),
     ],
     "relations": [

@@ -87,7 +87,9 @@ def partitions(
     if kind == "stable":
         cut, lowest = stable_flow(links.given), _careful(lowest, links)
     chosen = judge if kind == "judge" else similarity_judge
-    rounds = run_rounds(start, chosen, lowest=lowest, constraints=constraints)
+    rounds = run_rounds(
+        start, chosen, lowest=lowest, constraints=constraints, blind=chosen is similarity_judge
+    )
     for threshold, clusters in rounds:
         if every or threshold == lowest:
             labels = clusters.labels
@@ -132,8 +134,12 @@ def move_samples(
 
 
 def similarity_judge(clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
-    """Average linkage: mean probability and mean similarity in the smoothed view, half each."""
+    """Average linkage: mean probability and mean similarity in the smoothed view, half each.
+
+    It has no need of relations.
+    """
     size = clusters.sizes
     i, j = clusters.i, clusters.j
-    mean = pair_dot(clusters.sums[0], i, j) / (size[i] * size[j])
-    return 0.5 * relations[:, 0] + 0.5 * np.clip(mean, 0, 1)
+    probability = (clusters.p / clusters.count).astype(np.float32)
+    similarity = pair_dot(clusters.sums[0], i, j) / (size[i] * size[j])
+    return 0.5 * probability + 0.5 * np.clip(similarity, 0, 1)

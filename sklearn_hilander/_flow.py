@@ -10,12 +10,14 @@ shortens the description. It has no random choices.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._map_equation import LEAST_GAIN, Totals
+from sklearn_hilander._pairs import pair_sum
 
 _CYCLES = 10
 _MOVE_ROUNDS = 20
@@ -23,9 +25,7 @@ _MOVE_ROUNDS = 20
 _BLOCK_NODES = 8_192
 
 
-def flow_clusters(
-    i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int, *, roughly: bool = False
-) -> np.ndarray:
+def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> np.ndarray:
     """Cluster nodes by the map equation.
 
     Parameters
@@ -34,8 +34,6 @@ def flow_clusters(
     weights : ndarray of shape (n_pairs,)
         Of the walk, both ways; pairs of weight 0 are none.
     n_nodes : int
-    roughly : bool, default=False
-        Only merge, once: a third of the time, for clusters that are somewhat worse.
 
     Returns
     -------
@@ -49,17 +47,38 @@ def flow_clusters(
     labels = np.arange(n_nodes)
     if not (weights > 0).any():
         return labels
-    nodes = _flow_between(i, j, weights, n_nodes)
+    pairs = _Flow.along(i, j, weights)
+    nodes = pairs.matrix(n_nodes)
     shortest = np.inf
     for _ in range(_CYCLES):
-        merged = _merge_modules(nodes, labels)[labels]
-        if roughly:
-            return merged
+        merged = _merge_modules(pairs, labels)[labels]
         moved, length = _move_nodes(nodes, merged, None)
         if not length < shortest - LEAST_GAIN:
             break
         labels, shortest = moved, length
     return labels
+
+
+def merge_clusters(
+    i: np.ndarray, j: np.ndarray, weights: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Merge clusters as long as that shortens the description, and move no node.
+
+    Parameters
+    ----------
+    i, j : ndarray of shape (n_pairs,), int64
+    weights : ndarray of shape (n_pairs,)
+    labels : ndarray of shape (n_nodes,), int64
+        Contiguous from 0.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_nodes,), int64
+        Contiguous from 0.
+    """
+    if not (weights > 0).any():
+        return labels
+    return _merge_modules(_Flow.along(i, j, weights), labels)[labels]
 
 
 def move_nodes(
@@ -87,22 +106,42 @@ def move_nodes(
     """
     if not (weights > 0).any():
         return labels
-    return _move_nodes(_flow_between(i, j, weights, len(labels)), labels, fixed)[0]
+    nodes = _Flow.along(i, j, weights).matrix(len(labels))
+    return _move_nodes(nodes, labels, fixed)[0]
 
 
-def _flow_between(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> sp.csr_array:
-    """Flow along each pair, both ways; symmetric, its sum 1."""
-    kept = weights > 0
-    small = np.int32 if n_nodes < 2**31 else np.int64
-    i, j = i[kept].astype(small), j[kept].astype(small)
-    weights = weights[kept].astype(np.float64)
-    ends = (np.concatenate([i, j]), np.concatenate([j, i]))
-    nodes = sp.coo_array((np.concatenate([weights, weights]), ends), shape=(n_nodes,) * 2).tocsr()
-    nodes.data /= nodes.data.sum()
-    return nodes
+@dataclass(frozen=True)
+class _Flow:
+    """Flow along pairs of nodes, the same both ways; all of it sums to 1.
+
+    Attributes
+    ----------
+    i, j : ndarray of shape (n_pairs,), int64
+    flow : ndarray of shape (n_pairs,), float64
+        From either end to the other.
+    """
+
+    i: np.ndarray
+    j: np.ndarray
+    flow: np.ndarray
+
+    @classmethod
+    def along(cls, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> _Flow:
+        kept = weights > 0
+        flow = weights[kept].astype(np.float64)
+        flow /= 2 * flow.sum()
+        return cls(i[kept], j[kept], flow)
+
+    def matrix(self, n_nodes: int) -> sp.csr_array:
+        """Flow between nodes, symmetric, (n_nodes, n_nodes)."""
+        small = np.int32 if n_nodes < 2**31 else np.int64
+        i, j = self.i.astype(small), self.j.astype(small)
+        ends = (np.concatenate([i, j]), np.concatenate([j, i]))
+        both = np.concatenate([self.flow, self.flow])
+        return sp.coo_array((both, ends), shape=(n_nodes, n_nodes)).tocsr()
 
 
-def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
+def _merge_modules(nodes: _Flow, labels: np.ndarray) -> np.ndarray:
     """Merge modules that are each other's best, round by round; the module each ends in.
 
     Every merge takes flow from what leaves modules at all, and with that from the gain of every
@@ -116,8 +155,8 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
     alone = state.merge_gain_alone(a, b, across)
     gain = (alone + state.gain_of_total(across)).round(12)
     n_closed, n_left = 0, m
+    candidates = np.flatnonzero(gain >= LEAST_GAIN)
     while True:
-        candidates = np.flatnonzero(gain >= LEAST_GAIN)
         best = _best_of_both(gain[candidates], a[candidates], b[candidates], m)
         chosen = candidates[best]
         if len(chosen) == 0:
@@ -146,18 +185,21 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
         state = Totals(np.maximum(p - within, 0), p)
         # They take the places of those that they are made of; places left over are closed.
         gain[hit] = 0
-        left = np.flatnonzero(gain >= LEAST_GAIN)
-        gain[left] = (alone[left] + state.gain_of_total(across[left])).round(12)
+        left = candidates[gain[candidates] >= LEAST_GAIN]
         places, spare = hit[: len(c)], hit[len(c) :]
         a[places], b[places], across[places] = c, d, flow
         alone[places] = state.merge_gain_alone(c, d, flow)
-        gain[places] = (alone[places] + state.gain_of_total(flow)).round(12)
+        candidates = np.concatenate([left, places])
+        of_total = state.gain_of_total(across[candidates])
+        gain[candidates] = (alone[candidates] + of_total).round(12)
+        candidates = candidates[gain[candidates] >= LEAST_GAIN]
         a[spare] = b[spare] = m
         n_closed += len(spare)
         n_left -= len(merged) - n_new
         if 4 * n_closed > len(a) or 2 * n_left < m:
             kept = a < m
             a, b, across, gain, alone = (of[kept] for of in (a, b, across, gain, alone))
+            candidates = np.flatnonzero(gain >= LEAST_GAIN)
             n_closed = 0
         if 2 * n_left < m:
             # Numbered anew, in the same order: what is done for each module costs less then.
@@ -169,17 +211,16 @@ def _merge_modules(nodes: sp.csr_array, labels: np.ndarray) -> np.ndarray:
 
 
 def _between(
-    nodes: sp.csr_array, labels: np.ndarray, n_modules: int
+    nodes: _Flow, labels: np.ndarray, n_modules: int
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
     """Pairs of modules once each, with the flow across; flow through each module and within it."""
-    labels = labels.astype(nodes.indices.dtype)
-    a, b = np.repeat(labels, np.diff(nodes.indptr)), labels[nodes.indices]
-    through = np.bincount(a, nodes.data, n_modules)
+    a, b = labels[nodes.i], labels[nodes.j]
+    through = pair_sum(nodes.flow, a, b, n_modules)
     home = a == b
     # Counts of nothing are integers, whatever the weights.
-    within = np.bincount(a[home], nodes.data[home], n_modules).astype(np.float64, copy=False)
-    once = a < b
-    return _summed(a[once], b[once], nodes.data[once], n_modules), through, within
+    within = 2 * np.bincount(a[home], nodes.flow[home], n_modules).astype(np.float64, copy=False)
+    away = ~home
+    return _summed(a[away], b[away], nodes.flow[away], n_modules), through, within
 
 
 def _summed(

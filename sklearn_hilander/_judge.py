@@ -24,12 +24,15 @@ ROUNDS_PER_THRESHOLD = 4
 _SURE, _SMALL = 0.98, 4
 
 Judge = Callable[[ClusterPairs, np.ndarray], np.ndarray]
+_NONE: np.ndarray = np.zeros((0, 0), dtype=np.float32)
 
 
 def _judge_pairs(
-    clusters: ClusterPairs, judge: Judge, rows: np.ndarray | None, *, whole: bool
+    clusters: ClusterPairs, judge: Judge, rows: np.ndarray | None, *, whole: bool, blind: bool
 ) -> tuple[np.ndarray | None, np.ndarray]:
     """Probability of each of these pairs; and their relations, if they are wanted as a whole."""
+    if blind and not whole:
+        return None, judge(clusters if rows is None else clusters.take(rows), _NONE)
     some_relations = relations_of(clusters)
     if whole:
         every = slice(None) if rows is None else rows
@@ -54,6 +57,7 @@ def run_rounds(
     constraints: NodeConstraints | None = None,
     highest: float = 1.0,
     within: np.ndarray | None = None,
+    blind: bool = False,
 ) -> Iterator[tuple[float, ClusterPairs]]:
     """Merge under a falling threshold; yield the clusters after each one.
 
@@ -75,6 +79,8 @@ def run_rounds(
         Begin with the thresholds under this one.
     within : ndarray of shape (n_samples,), int64, optional
         A partition of the samples: only clusters in the same part of it merge.
+    blind : bool, default=False
+        The judge looks at the clusters alone: relations are made for `on_round` only.
 
     Yields
     ------
@@ -83,22 +89,28 @@ def run_rounds(
     """
     # A clustering at a very low threshold does not linger under the usual ones.
     falling = THRESHOLDS if highest == 1.0 else (*THRESHOLDS, *_BELOW)
+    # What was judged last, and it still is what there is.
+    judged: tuple[ClusterPairs, np.ndarray | None, np.ndarray] | None = None
     for threshold in (*(t for t in falling if lowest + 1e-6 < t < highest - 1e-6), lowest):
         for _ in range(ROUNDS_PER_THRESHOLD):
             if len(clusters.i) == 0:
                 break
-            candidates, rows = clusters, None
-            if within is not None or constraints is not None:
-                # Pairs that may not merge are still what others are compared with.
-                rows = np.flatnonzero(_allowed(clusters, constraints, within))
-                candidates = clusters.take(rows)
-            relations, q = _judge_pairs(clusters, judge, rows, whole=on_round is not None)
+            if judged is None:
+                candidates, rows = clusters, None
+                if within is not None or constraints is not None:
+                    # Pairs that may not merge are still what others are compared with.
+                    rows = np.flatnonzero(_allowed(clusters, constraints, within))
+                    candidates = clusters.take(rows)
+                whole = on_round is not None
+                judged = candidates, *_judge_pairs(clusters, judge, rows, whole=whole, blind=blind)
+            candidates, relations, q = judged
             if on_round is not None and relations is not None:
                 on_round(candidates, relations, q)
             chosen = np.flatnonzero(_chosen(candidates, q, threshold, constraints))
             if len(chosen) == 0:
                 break
             a, b = candidates.i[chosen], candidates.j[chosen]
+            judged = None
             clusters, new_of = merge(clusters, a, b)
             if on_merge is not None:
                 on_merge(a, b, q[chosen], highest, new_of)

@@ -9,11 +9,9 @@ communities across time scales", PNAS 2010, ask the same of a walk's length).
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
-from sklearn_hilander._flow import flow_clusters
+from sklearn_hilander._flow import flow_clusters, merge_clusters
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander.metrics import bcubed_f_score
 
@@ -21,6 +19,8 @@ from sklearn_hilander.metrics import bcubed_f_score
 _SHARES = (0.1, 0.15, 0.2, 0.275, 0.4, 0.575, 0.8, 1.0)
 # Agreement this close to the best is as good; the coarsest of these scales is taken.
 _AS_GOOD = 0.01
+# Agreement that has fallen so far does not come back: the costly coarser scales are left out.
+_FALLEN = 0.07
 # Clusters are about as large as the walk looks far: so many of them are looked for at least.
 _FEWEST_CLUSTERS = 4
 
@@ -43,31 +43,41 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
     scales = sorted({max(1, q) for q in reach})
     cosine = graph.cosines[0].clip(0, 1)
 
-    def flow(q: int, *, roughly: bool) -> np.ndarray:
+    def along(q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         weights = graph.times_near(q) * cosine
-        return flow_clusters(graph.i, graph.j, weights, graph.n_nodes, roughly=roughly)
+        near = np.flatnonzero(weights)
+        return graph.i[near], graph.j[near], weights[near]
 
-    # Which scale is stable, rough clusters tell as well.
-    stable = scales[most_stable([flow(q, roughly=True) for q in scales])]
-    labels = flow(stable, roughly=False)
+    # Which scale is stable, merges alone tell as well. Not those that go on from the clusters of
+    # another scale: they agree with it, whatever the samples are.
+    rough: list[np.ndarray] = []
+    agreement: list[float] = []
+    for q in scales:
+        rough.append(merge_clusters(*along(q), np.arange(graph.n_nodes)))
+        if len(rough) > 1:
+            agreement.append(bcubed_f_score(*rough[-2:]))
+            if agreement[-1] < max(agreement) - _FALLEN:
+                break
+    labels = flow_clusters(*along(scales[most_stable(agreement)]), graph.n_nodes)
     graph.forget()
     return labels
 
 
-def most_stable(clusters: list[np.ndarray]) -> int:
+def most_stable(agreement: list[float]) -> int:
     """Which of several clusterings, from fine to coarse, agrees best with the ones beside it.
 
     Parameters
     ----------
-    clusters : list of ndarray of shape (n_nodes,), int64
+    agreement : list of float
+        Of each clustering with the next, one fewer than there are.
 
     Returns
     -------
     int
         Neither the first nor the last, where there are three or more.
     """
-    if len(clusters) < 3:
+    if len(agreement) < 2:
         return 0
-    agreement = np.array([bcubed_f_score(a, b) for a, b in pairwise(clusters)])
-    both_sides = (agreement[1:] + agreement[:-1]) / 2
+    each = np.array(agreement)
+    both_sides = (each[1:] + each[:-1]) / 2
     return 1 + int(np.flatnonzero(both_sides >= both_sides.max() - _AS_GOOD)[-1])

@@ -5,6 +5,8 @@ import pytest
 from conftest import make_clusters
 from numpy.testing import assert_array_equal
 
+from sklearn_hilander import _stable_flow
+from sklearn_hilander._flow import merge_clusters
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander._stable_flow import most_stable, stable_flow
@@ -47,18 +49,32 @@ def test_few_neighbors(rng, n_neighbors):
     assert_array_equal(np.unique(found), np.arange(found.max() + 1))
 
 
-def test_most_stable_is_between_those_that_agree_best(rng):
-    noise = [rng.integers(0, 5, 60) for _ in range(6)]
-    same = np.repeat(np.arange(6), 10)
-    nearly = same.copy()
-    nearly[0] = 1
-    assert most_stable([*noise[:3], nearly, same, nearly, *noise[3:]]) == 4
+def test_most_stable_is_between_those_that_agree_best():
+    assert most_stable([0.5, 0.4, 0.6, 0.9, 0.9, 0.6]) == 4
     # Of several as good, the coarsest; never the ends, which have one neighbour alone.
-    assert most_stable([same] * 5) == 3
-    assert most_stable([same, same, noise[0], nearly, noise[1]]) == 1
-    assert bcubed_f_score(same, nearly) < 1
+    assert most_stable([1.0, 1.0, 1.0, 1.0]) == 3
+    assert most_stable([1.0, 0.3, 0.4, 0.5]) == 1
 
 
-@pytest.mark.parametrize("n", [1, 2])
-def test_most_stable_of_few_is_the_finest(n):
-    assert most_stable([np.arange(3)] * n) == 0
+@pytest.mark.parametrize("agreement", [[], [0.9]])
+def test_most_stable_of_few_is_the_finest(agreement):
+    assert most_stable(agreement) == 0
+
+
+def test_coarse_scales_are_not_tried_once_agreement_has_fallen(rng, monkeypatch):
+    """Classes of six: clusters along many neighbours have little to do with one another."""
+    X, y = make_clusters(rng, n_clusters=80, size=6, n_features=64, spread=0.06)
+    graph, tried = graph_of(X), []
+
+    def merge(*arguments):
+        labels = merge_clusters(*arguments)
+        tried.append(bcubed_f_score(y, labels))
+        return labels
+
+    monkeypatch.setattr(_stable_flow, "merge_clusters", merge)
+    labels = stable_flow(graph)
+    n_tried = len(tried)
+    assert n_tried < len(_stable_flow._SHARES)
+    monkeypatch.setattr(_stable_flow, "_FALLEN", 1.0)
+    assert_array_equal(stable_flow(graph), labels)
+    assert len(tried) == n_tried + len(_stable_flow._SHARES)
