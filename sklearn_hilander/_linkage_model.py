@@ -17,13 +17,20 @@ from sklearn_hilander._closeness import closeness_relations
 from sklearn_hilander._memory import give_back_memory
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import PairTable, in_blocks, logit, main_axes, sigmoid
-from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, kept_perceptrons
+from sklearn_hilander._perceptron import (
+    Perceptrons,
+    PerceptronSettings,
+    kept_as_one,
+    kept_perceptrons,
+)
 from sklearn_hilander._relations import graph_relations, probability_relations, smooth_by_links
 from sklearn_hilander._whitening import whiten_by_links
 
 N_FOLDS = 3
-STAGES = (2, 3)
+STAGES = (1, 2)
 SHRINKAGE = 0.3
+# What the seed of a stage's networks and that of the one that takes their place differ by.
+_AS_ONE = 50
 
 # (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
 _Stage = Callable[[list[PairGraph], list[PairTable], int], list[np.ndarray]]
@@ -73,7 +80,7 @@ class Links:
 
 @dataclass(frozen=True)
 class LinkageModel:
-    """One network a stage and fold; a pair's log-odds are their mean.
+    """One network a stage, or several, whose mean counts.
 
     Attributes
     ----------
@@ -197,17 +204,29 @@ def train_linkage(
         same = np.concatenate([one.y[graph.i] == one.y[graph.j] for one, graph in pairs])
         folds = [(one.fold_of[graph.i], one.fold_of[graph.j]) for one, graph in pairs]
         fold_i, fold_j = (np.concatenate(ends) for ends in zip(*folds, strict=True))
+        table = np.concatenate([of_graph.stack() for of_graph in features])
         networks, losses = kept_perceptrons(
             checkpoint,
             f"linkage {number}",
-            np.concatenate([of_graph.stack() for of_graph in features]),
+            table,
             same,
             [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
             settings=settings,
             seed=seed + number,
             start=start and start.stages[number],
         )
-        stages.append(networks)
+        # Of rows to be clustered no network has seen the classes: one serves for all.
+        stages.append(
+            kept_as_one(
+                checkpoint,
+                f"linkage {number} as one",
+                networks,
+                table,
+                settings=settings,
+                seed=seed + number + _AS_ONE,
+            )
+        )
+        del table
         for loss in losses:
             on_network(loss)
         return [

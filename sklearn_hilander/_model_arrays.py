@@ -38,9 +38,9 @@ from sklearn_hilander._persistence import (
 from sklearn_hilander._relational import RelationalModel, graph_builder
 from sklearn_hilander._row_judge import Known, RowJudge, row_relations
 
-# To be raised when the relations of pairs, clusters or rows change their meaning but not their
-# number: weights trained on the old ones would then load and mislead.
-RELATIONS_VERSION = 2
+# To be raised when the relations of pairs, clusters or rows change their meaning, or the stages
+# their number: weights of before would load and mislead, or be refused without a reason.
+RELATIONS_VERSION = 3
 MAX_WIDTH = 2**24
 MAX_NETWORKS = 1_000
 _ENCODERS = ("relational", "gcn", "gat", "none")

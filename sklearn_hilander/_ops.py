@@ -25,6 +25,33 @@ def neighbor_sum(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
     return F.embedding_bag(indices, features, per_sample_weights=weights, mode="sum")
 
 
+def sparse_neighbor_sum(
+    features: Tensor, pointers: Tensor, columns: Tensor, weights: Tensor
+) -> Tensor:
+    """Weighted sum over any number of neighbours of each node; `neighbor_sum` of a sparse matrix.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_sources, n_features)
+    pointers : Tensor of shape (n_nodes + 1,), int64
+        Node i has the neighbours ``columns[pointers[i]:pointers[i + 1]]``.
+    columns : Tensor of shape (n_edges,), int64
+    weights : Tensor of shape (n_edges,)
+
+    Returns
+    -------
+    Tensor of shape (n_nodes, n_features)
+    """
+    return F.embedding_bag(
+        columns,
+        features,
+        pointers,
+        per_sample_weights=weights,
+        mode="sum",
+        include_last_offset=True,
+    )
+
+
 def normalize_weights(weights: Tensor) -> Tensor:
     """Scale each row of non-negative weights to sum 1; an all-zero row stays zero."""
     return weights / weights.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)

@@ -29,7 +29,7 @@ class RelationalModel:
     ----------
     linkage : LinkageModel
     judges : Perceptrons
-        One a fold; a pair's log-odds are their mean.
+        One, or several, whose mean counts.
     linkage_threshold : float
         Calibrated on held-out classes.
     decoder : Decoder
@@ -42,7 +42,7 @@ class RelationalModel:
 
     def judge(self, clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
         """Probability of each cluster pair to be one class."""
-        return sigmoid(self.judges.log_odds(relations).mean(axis=0))
+        return sigmoid(self.judges.mean_log_odds(relations))
 
 
 def graph_builder(

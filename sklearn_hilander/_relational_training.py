@@ -21,7 +21,12 @@ from sklearn_hilander._linkage_model import (
 )
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import row_stochastic, sigmoid, sparse_pair_dot
-from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings, kept_perceptrons
+from sklearn_hilander._perceptron import (
+    Perceptrons,
+    PerceptronSettings,
+    kept_as_one,
+    kept_perceptrons,
+)
 from sklearn_hilander._relational import RelationalModel
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
@@ -123,7 +128,16 @@ def train_relational(
         for loss in losses:
             on_network(loss)
     threshold, decoder = _calibrate(schools, judges)
-    return RelationalModel(linkage, judges, threshold, decoder), threshold, loss_curve
+    judge = kept_as_one(
+        checkpoint,
+        "judge as one",
+        judges,
+        features,
+        weights=weights,
+        settings=settings,
+        seed=seed + 50 * (max_iter + 1),
+    )
+    return RelationalModel(linkage, judge, threshold, decoder), threshold, loss_curve
 
 
 class _School:

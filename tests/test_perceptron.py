@@ -4,11 +4,13 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from sklearn_hilander import _perceptron
+from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._pairs import sigmoid
 from sklearn_hilander._perceptron import (
     MAX_STEPS,
     PerceptronSettings,
     fit_perceptrons,
+    kept_as_one,
     n_training_steps,
 )
 
@@ -190,6 +192,19 @@ def test_training_goes_on_from_other_networks(rng):
     again, again_losses = fit_perceptrons(features, targets, rows_of, start=start, **options)
     assert max(again_losses) < min(first)
     assert all(a.shape == b.shape for a, b in zip(again.weights, start.weights, strict=True))
+
+
+def test_one_network_says_what_several_say_in_the_mean(rng):
+    features = table(rng, 3_000)
+    targets = np.abs(features[:, 0]) + features[:, 1] > 0.7
+    rows_of = [np.arange(2_000), np.arange(1_000, 3_000)]
+    networks, _ = fit_perceptrons(features, targets, rows_of, settings=SETTINGS, seed=0)
+    one = kept_as_one(Checkpoint(), "one", networks, features, settings=SETTINGS, seed=1)
+    assert len(one) == 1
+    unseen = table(rng, 2_000)
+    said, wanted = sigmoid(one.log_odds(unseen)[0]), sigmoid(networks.mean_log_odds(unseen))
+    assert np.abs(said - wanted).mean() < 0.05
+    assert np.corrcoef(said, wanted)[0, 1] > 0.97
 
 
 def test_more_rows_are_worth_more_steps_up_to_a_bound():
