@@ -213,7 +213,7 @@ def train_linkage(
             [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
             settings=settings,
             seed=seed + number,
-            start=start and start.stages[number],
+            start=start and start.stages[number].repeated(N_FOLDS),
         )
         # Of rows to be clustered no network has seen the classes: one serves for all.
         stages.append(

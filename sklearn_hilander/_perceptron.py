@@ -51,6 +51,14 @@ class Perceptrons:
     def __len__(self) -> int:
         return len(self.weights[0])
 
+    def repeated(self, n_networks: int) -> Perceptrons:
+        """The one network that this is, several times."""
+        weights, biases = (
+            tuple(layer.repeat(n_networks, 1, 1) for layer in layers)
+            for layers in (self.weights, self.biases)
+        )
+        return Perceptrons(self.mean, self.scale, weights, biases)
+
     def __getstate__(self) -> dict[str, list[np.ndarray]]:
         """Tensors as arrays, for skops, which knows no tensors."""
         flat = {**vars(self), "mean": (self.mean,), "scale": (self.scale,)}

@@ -96,7 +96,7 @@ def train_relational(
     )
     random = np.random.RandomState(seed)
     schools = [_School(one, of_one, random) for one, of_one in zip(data, links, strict=True)]
-    judges: Perceptrons | None = None
+    judges = start and start.judges.repeated(N_FOLDS)
     loss_curve = []
     for number in range(max_iter):
         for school in schools:
@@ -119,7 +119,7 @@ def train_relational(
             weights=weights,
             settings=settings,
             seed=seed + 100 * (number + 1),
-            start=start and start.judges,
+            start=start and start.judges.repeated(N_FOLDS),
         )
         if number < 2:
             for school in schools:
