@@ -114,7 +114,7 @@ class JudgedClusters:
     links : Merges
         Pairs of samples and their linkage probability.
     graph : PairGraph or None
-        Of the embeddings as given; None for one sample.
+        Of the embeddings as given, without its pairs; None for one sample.
     rounds : Rounds or None
         None where no sample has a neighbour.
     merges : tuple of Merges
@@ -179,8 +179,14 @@ def cluster_by_relations(
     graph = build_graph(features) if n_samples > 1 else None
     if graph is None or len(graph.i) == 0:
         return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
+    cut = None
+    if model.decoder.kind == "stable":
+        begin(f"clusters of flows along {len(graph.i):,} pairs")
+        cut = model.decoder.cut(graph)
     begin(f"linkage of {len(graph.i):,} pairs")
     links = model.linkage(graph, build_again)
+    # Neighbours are kept, their pairs are no longer needed.
+    graph = replace(graph, i=graph.i[:0].copy(), j=graph.j[:0].copy())
     i, j = links.graph.i, links.graph.j
     clusters = single_samples(links, weights)
     # Their sums are all that is needed of the views.
@@ -197,7 +203,8 @@ def cluster_by_relations(
         clusters, new_of = merge(clusters, a, b)
         record(a, b, np.ones(len(a)), 1.0, new_of)
     begin("clusters of the linkage")
-    partition = model.decoder(links, clusters, model.judge, constraints)
+    partition = model.decoder(links, clusters, model.judge, constraints, cut)
+    del cut
     begin("levels of the clusters")
     rounds = _rounds_through(partition, clusters, model, linkage_threshold, record, constraints)
     levels, thresholds = [], []

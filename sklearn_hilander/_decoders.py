@@ -16,6 +16,7 @@ from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._flow import flow_clusters, move_nodes
 from sklearn_hilander._judge import Judge, run_rounds
 from sklearn_hilander._linkage_model import Links
+from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import pair_dot
 from sklearn_hilander._stable_flow import stable_flow
 
@@ -46,12 +47,21 @@ class Decoder:
     kind: str = "judge"
     threshold: float = 0.5
 
+    def cut(self, graph: PairGraph) -> np.ndarray:
+        """What "stable" cuts clusters by, (n_samples,), int64.
+
+        It takes much memory, and the graph of the embeddings as given alone: best before there is
+        more.
+        """
+        return stable_flow(graph)
+
     def __call__(
         self,
         links: Links,
         start: ClusterPairs,
         judge: Judge,
         constraints: NodeConstraints | None = None,
+        cut: np.ndarray | None = None,
     ) -> np.ndarray:
         """Partition of the samples, (n_samples,), int64.
 
@@ -63,8 +73,12 @@ class Decoder:
         judge : callable
         constraints : NodeConstraints, optional
             Kept by rounds and moves, not by a flow.
+        cut : ndarray of shape (n_samples,), int64, optional
+            Of the method of that name.
         """
-        *_, (_, labels) = partitions(self.kind, links, start, judge, self.threshold, constraints)
+        *_, (_, labels) = partitions(
+            self.kind, links, start, judge, self.threshold, constraints, cut=cut
+        )
         return labels
 
 
@@ -76,6 +90,7 @@ def partitions(
     lowest: float,
     constraints: NodeConstraints | None = None,
     *,
+    cut: np.ndarray | None = None,
     every: bool = False,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Threshold and partition; with `every`, after each threshold down to the lowest one."""
@@ -83,9 +98,8 @@ def partitions(
     if kind == "flow":
         yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), n_samples)
         return
-    cut = None
     if kind == "stable":
-        cut, lowest = stable_flow(links.given), _careful(lowest, links)
+        lowest = _careful(lowest, links)
     chosen = judge if kind == "judge" else similarity_judge
     rounds = run_rounds(
         start, chosen, lowest=lowest, constraints=constraints, blind=chosen is similarity_judge

@@ -216,6 +216,9 @@ def _between(
     """Pairs of modules once each, with the flow across; flow through each module and within it."""
     a, b = labels[nodes.i], labels[nodes.j]
     through = pair_sum(nodes.flow, a, b, n_modules)
+    if n_modules == len(labels):
+        # Each node is a module of its own, and each pair is there once.
+        return (a, b, nodes.flow.copy()), through, np.zeros(n_modules)
     home = a == b
     # Counts of nothing are integers, whatever the weights.
     within = 2 * np.bincount(a[home], nodes.flow[home], n_modules).astype(np.float64, copy=False)
@@ -227,14 +230,17 @@ def _summed(
     a: np.ndarray, b: np.ndarray, values: np.ndarray, n_modules: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of modules once each, ascending, with the sum of their values."""
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    keys = low * np.int64(n_modules) + high
+    keys = np.minimum(a, b) * np.int64(n_modules)
+    keys += np.maximum(a, b)
     keys, order = _sorted(keys, n_modules**2)
     first = np.flatnonzero(np.diff(keys, prepend=-1))
     if len(first) == 0:
-        return low, high, values
-    of_first = order[first]
-    return low[of_first], high[of_first], np.add.reduceat(values[order], first)
+        return a, b, values
+    sums = np.add.reduceat(values[order], first)
+    keys = keys[first]
+    low = keys // n_modules
+    keys -= low * n_modules
+    return low, keys, sums
 
 
 def _sorted(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
@@ -244,9 +250,12 @@ def _sorted(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
         order = np.argsort(keys, kind="stable")
         return keys[order], order
     # Several times quicker than to look up what is compared: the place is part of the number.
-    packed = (keys << bits) | np.arange(len(keys))
+    packed = keys << bits
+    packed |= np.arange(len(keys))
     packed.sort()
-    return packed >> bits, packed & ((1 << bits) - 1)
+    keys = packed >> bits
+    packed &= (1 << bits) - 1
+    return keys, packed
 
 
 def _best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:

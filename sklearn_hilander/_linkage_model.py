@@ -65,15 +65,12 @@ class Links:
     ----------
     graph : PairGraph
         Of the whitened embeddings.
-    given : PairGraph
-        Of the embeddings as given.
     probability : ndarray of shape (n_pairs,), float32
     views : tuple of ndarray of shape (n_nodes, n_features), float32
         Unit rows: embeddings smoothed along the probabilities, whitened ones, centred ones.
     """
 
     graph: PairGraph
-    given: PairGraph
     probability: np.ndarray
     views: tuple[np.ndarray, ...]
 
@@ -152,7 +149,7 @@ def run_stages(
         new.forget("main_features", "ranks")
         # Averages of many rows are taken along the main axes.
         centred = main_axes(graph.features - graph.features.mean(axis=0))
-        links.append(Links(new, graph, p, (smooth, new.main_features, centred)))
+        links.append(Links(new, p, (smooth, new.main_features, centred)))
         new.forget("ranks")
     return links
 

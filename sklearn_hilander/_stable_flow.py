@@ -44,9 +44,7 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
     cosine = graph.cosines[0].clip(0, 1)
 
     def along(q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        weights = graph.times_near(q) * cosine
-        near = np.flatnonzero(weights)
-        return graph.i[near], graph.j[near], weights[near]
+        return graph.i, graph.j, graph.times_near(q) * cosine
 
     # Which scale is stable, merges alone tell as well. Not those that go on from the clusters of
     # another scale: they agree with it, whatever the samples are.
@@ -58,9 +56,7 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
             agreement.append(bcubed_f_score(*rough[-2:]))
             if agreement[-1] < max(agreement) - _FALLEN:
                 break
-    labels = flow_clusters(*along(scales[most_stable(agreement)]), graph.n_nodes)
-    graph.forget()
-    return labels
+    return flow_clusters(*along(scales[most_stable(agreement)]), graph.n_nodes)
 
 
 def most_stable(agreement: list[float]) -> int:

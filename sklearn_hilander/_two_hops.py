@@ -84,8 +84,10 @@ def _blocks(first: sp.csr_array, second: sp.csr_array) -> Iterator[slice]:
 
 def _either_way(indices: np.ndarray) -> sp.csr_array:
     n, k = indices.shape
-    pointers = np.arange(0, n * k + 1, k)
-    places = sp.csr_array((np.ones(n * k, np.float32), indices.reshape(-1), pointers), shape=(n, n))
+    small = np.int32 if 2 * n * k < 2**31 else np.int64
+    pointers = np.arange(0, n * k + 1, k, dtype=small)
+    columns = indices.reshape(-1).astype(small, copy=False)
+    places = sp.csr_array((np.ones(n * k, np.float32), columns, pointers), shape=(n, n))
     return (places + places.T).tocsr()
 
 

@@ -11,7 +11,7 @@ def links_of(n, pairs, p, views):
     i, j = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     none = np.zeros((n, 0))
     graph = PairGraph(views[0], none.astype(np.int64), none.astype(np.float32), i, j)
-    return Links(graph, graph, np.asarray(p, dtype=np.float32), tuple(views))
+    return Links(graph, np.asarray(p, dtype=np.float32), tuple(views))
 
 
 def random_links(rng, n, share=0.3, ties=False):

@@ -27,9 +27,11 @@ def test_every_decoder_has_its_partition_at_the_calibrated_threshold(kind):
     assert fitted.selected_ == kind
     features = fitted._known.embeddings.features
     build_graph = graph_builder(40)
-    links = network.linkage(build_graph(features), build_graph)
+    graph = build_graph(features)
+    cut = network.decoder.cut(graph) if kind == "stable" else None
+    links = network.linkage(graph, build_graph)
     start = single_samples(links, np.ones(len(features), np.float32))
-    partition = network.decoder(links, start, network.judge)
+    partition = network.decoder(links, start, network.judge, cut=cut)
     assert pairwise_f_score(partition[fitted._known.embeddings.inverse], fitted.labels_) == 1
     high = HiLanderClustering(pretrained=teacher, linkage_threshold=0.8).fit(X)
     cuts = [fitted.relabel(linkage_threshold=t).labels_ for t in (0.8, 0.6, 0.3)]

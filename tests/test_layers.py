@@ -57,8 +57,8 @@ ROOMS = {
     "_cluster_pairs": {"_linkage_model", "_pairs"},
     "_judge": {"_cluster_pairs", "_constraints", "_pairs"},
     "_decoders": {
-        "_cluster_pairs", "_constraints", "_flow", "_judge", "_linkage_model", "_pairs",
-        "_stable_flow",
+        "_cluster_pairs", "_constraints", "_flow", "_judge", "_linkage_model", "_pair_graph",
+        "_pairs", "_stable_flow",
     },
     "_stable_flow": {"_flow", "_pair_graph", "metrics"},
     "_relational": {
