@@ -100,10 +100,10 @@ def train_relational(
     loss_curve = []
     for number in range(max_iter):
         for school in schools:
-            if judges is None:
+            if number == 0:
                 school.attend(school.truth_judge, _LOWEST_FOR_TRUTH)
                 school.attend(similarity_judge, _LOWEST_FOR_TRUTH)
-            else:
+            if judges is not None:
                 school.attend(school.out_of_fold_judge(judges), _LOWEST)
         lessons = [lesson for school in schools for lesson in school.lessons]
         features, targets, weights, fold_i, fold_j = (

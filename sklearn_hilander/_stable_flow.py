@@ -21,6 +21,8 @@ _SHARES = (0.1, 0.15, 0.2, 0.275, 0.4, 0.575, 0.8, 1.0)
 _AS_GOOD = 0.01
 # Agreement that has fallen so far does not come back: the costly coarser scales are left out.
 _FALLEN = 0.07
+# Of more samples than this, so many stretches of so many tell the scale. They lie cell by cell.
+_MOST_NODES, _N_STRETCHES, _STRETCH = 150_000, 8, 1_000
 # Clusters are about as large as the walk looks far: so many of them are looked for at least.
 _FEWEST_CLUSTERS = 4
 
@@ -43,20 +45,50 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
     scales = sorted({max(1, q) for q in reach})
     cosine = graph.cosines[0].clip(0, 1)
 
-    def along(q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return graph.i, graph.j, graph.times_near(q) * cosine
+    def along(q: int) -> np.ndarray:
+        return graph.times_near(q) * cosine
 
+    i, j, part, counted = _sample(graph)
     # Which scale is stable, merges alone tell as well. Not those that go on from the clusters of
     # another scale: they agree with it, whatever the samples are.
     rough: list[np.ndarray] = []
     agreement: list[float] = []
     for q in scales:
-        rough.append(merge_clusters(*along(q), np.arange(graph.n_nodes)))
+        weights = along(q)[part]
+        rough.append(merge_clusters(i, j, weights, np.arange(len(counted)))[counted])
         if len(rough) > 1:
             agreement.append(bcubed_f_score(*rough[-2:]))
             if agreement[-1] < max(agreement) - _FALLEN:
                 break
-    return flow_clusters(*along(scales[most_stable(agreement)]), graph.n_nodes)
+    weights = along(scales[most_stable(agreement)])
+    return flow_clusters(graph.i, graph.j, weights, graph.n_nodes)
+
+
+def _sample(graph: PairGraph) -> tuple[np.ndarray, np.ndarray, slice | np.ndarray, np.ndarray]:
+    """Of very many samples some stretches, and whatever is beside them.
+
+    Returns
+    -------
+    i, j : ndarray of shape (n_kept,), int64
+        Their pairs.
+    part : slice or ndarray of shape (n_kept,), int64
+        Which of all pairs these are.
+    counted : ndarray of shape (n_sampled,), bool
+        Who is in a stretch: the others lack some of their neighbours.
+    """
+    n = graph.n_nodes
+    within = np.ones(n, dtype=bool)
+    if n <= _MOST_NODES:
+        return graph.i, graph.j, slice(None), within
+    within[:] = False
+    for start in np.linspace(0, n - _STRETCH, _N_STRETCHES).astype(int):
+        within[start : start + _STRETCH] = True
+    beside = within.copy()
+    touching = within[graph.i] | within[graph.j]
+    beside[graph.i[touching]] = beside[graph.j[touching]] = True
+    part = np.flatnonzero(beside[graph.i] & beside[graph.j])
+    number = np.cumsum(beside) - 1
+    return number[graph.i[part]], number[graph.j[part]], part, within[beside]
 
 
 def most_stable(agreement: list[float]) -> int:

@@ -49,6 +49,29 @@ def test_few_neighbors(rng, n_neighbors):
     assert_array_equal(np.unique(found), np.arange(found.max() + 1))
 
 
+def test_stretches_of_many_samples_tell_the_scale(rng, monkeypatch):
+    X, y = make_clusters(rng, n_clusters=60, size=12, n_features=64, spread=0.06)
+    graph, sampled = graph_of(X), []
+
+    def merge(i, j, weights, labels):
+        sampled.append(len(labels))
+        assert len(i) == len(weights)
+        assert 0 <= i.min() < j.max() < len(labels)
+        return merge_clusters(i, j, weights, labels)
+
+    monkeypatch.setattr(_stable_flow, "merge_clusters", merge)
+    whole = stable_flow(graph)
+    assert set(sampled) == {len(X)}
+    del sampled[:]
+    for name, value in (("_MOST_NODES", 100), ("_N_STRETCHES", 3), ("_STRETCH", 20)):
+        monkeypatch.setattr(_stable_flow, name, value)
+    by_sample = stable_flow(graph)
+    assert 60 < max(sampled) < len(X)
+    for labels in (whole, by_sample):
+        assert len(labels) == len(y)
+        assert pairwise_f_score(y, labels) > 0.9
+
+
 def test_most_stable_is_between_those_that_agree_best():
     assert most_stable([0.5, 0.4, 0.6, 0.9, 0.9, 0.6]) == 4
     # Of several as good, the coarsest; never the ends, which have one neighbour alone.
