@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -198,7 +198,9 @@ def open_checkpoint(
     if path is None:
         return Checkpoint(seed=settings.seed)
     path = os.fspath(path)
-    parameters = {**asdict(settings), **asdict(clustering)}
+    parameters = {**asdict(replace(settings, start=None)), **asdict(clustering)}
+    if settings.start is not None:
+        parameters["start"] = settings.start.digest()
     for name in _NO_MATTER if seeded else (*_NO_MATTER, "seed"):
         del parameters[name]
     training = {

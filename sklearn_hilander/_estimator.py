@@ -27,7 +27,13 @@ from sklearn_hilander._distances import check_distances
 from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._inspection import InspectionMixin
-from sklearn_hilander._model import Model, ModelSettings, check_sees_graphs, meta_train
+from sklearn_hilander._model import (
+    PASSES_FROM_START,
+    Model,
+    ModelSettings,
+    check_sees_graphs,
+    meta_train,
+)
 from sklearn_hilander._neighbors import check_search
 from sklearn_hilander._new_rows import NewRowsMixin
 from sklearn_hilander._row_constraints import check_constraints
@@ -95,10 +101,13 @@ class HiLanderClustering(
         What clusters when ``fit`` gets no labels and this object has not learned from any: a
         meta-trained estimator, the path of a file that ``save`` wrote, or "default", the model
         that comes with the package; None is no model. An estimator is not changed, and ``clone``
-        keeps it.
+        keeps it. Given labels, "relational" goes on from its judge of cluster pairs where that
+        has the width `hidden_dim`: training takes less time, and ends as well (see the user
+        guide). None trains from scratch.
     max_iter : int, optional
         Of meta-training. For "relational", passes over the merges that the model itself makes
-        (None means 3); for the others, epochs (None means 250).
+        (None means 3, or 2 where it goes on from `pretrained`); for the others, epochs (None
+        means 250).
     learning_rate : float, optional
         None means 0.003 for "relational", 0.01 for the others.
     batch_size : int, optional
@@ -451,14 +460,21 @@ class HiLanderClustering(
     ) -> tuple[Model, Checkpoint]:
         """Train, or take a model that `memory` keeps."""
         architecture = self._architecture()
+        hidden_dim = self._parameter("hidden_dim", architecture)
+        relational = architecture.encoder == "relational"
+        start = self._pretrained_model().judge_to_start_from(hidden_dim) if relational else None
+        max_iter = self._parameter("max_iter", architecture)
+        if start is not None and self.max_iter is None:
+            max_iter = PASSES_FROM_START
         settings = ModelSettings(
             architecture=architecture,
-            hidden_dim=self._parameter("hidden_dim", architecture),
-            max_iter=self._parameter("max_iter", architecture),
+            hidden_dim=hidden_dim,
+            max_iter=max_iter,
             learning_rate=self._parameter("learning_rate", architecture),
             batch_size=self._parameter("batch_size", architecture),
             calibrate=self.linkage_threshold == "auto",
             seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
+            start=start,
         )
         train = check_memory(self.memory).cache(meta_train, ignore=["on_step", "checkpoint"])
         # Without what only decides later: a search over it must find the same model.
@@ -484,8 +500,10 @@ class HiLanderClustering(
 
     def _model_at_hand(self) -> Model:
         """The model trained by this object, else the pretrained one, else none at all."""
-        if getattr(self, "_learned", False):
-            return self._model
+        return self._model if getattr(self, "_learned", False) else self._pretrained_model()
+
+    def _pretrained_model(self) -> Model:
+        """The model that `pretrained` names."""
         if self.pretrained is None or self._architecture() == UNTRAINED:
             return Model()
         if isinstance(self.pretrained, (str, os.PathLike)):

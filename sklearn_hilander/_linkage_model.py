@@ -169,7 +169,6 @@ def train_linkage(
     settings: PerceptronSettings,
     seed: int,
     on_network: Callable[[float], None],
-    start: LinkageModel | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[LinkageModel, list[Links]]:
     """Train every stage on probabilities that networks of other classes gave.
@@ -182,8 +181,6 @@ def train_linkage(
     seed : int
     on_network : callable
         Called with the loss of each network.
-    start : LinkageModel, optional
-        Networks to train on.
     checkpoint : Checkpoint, optional
         Where each stage's networks are kept.
 
@@ -210,7 +207,6 @@ def train_linkage(
             [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
             settings=settings,
             seed=seed + number,
-            start=start and start.stages[number].repeated(N_FOLDS),
         )
         # Of rows to be clustered no network has seen the classes: one serves for all.
         stages.append(

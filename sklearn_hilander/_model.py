@@ -23,7 +23,7 @@ from sklearn_hilander._linkage_model import LabelledGraph, assign_folds
 from sklearn_hilander._memory import check_clustering_memory, check_training_memory
 from sklearn_hilander._neighborhood import score_neighborhoods
 from sklearn_hilander._pairs import logit, sigmoid
-from sklearn_hilander._perceptron import PerceptronSettings
+from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder
 from sklearn_hilander._relational_training import train_relational
 from sklearn_hilander._row_judge import Known, RowJudge, row_relations
@@ -38,11 +38,19 @@ HELD_OUT_SHARE = 0.25
 MIN_HELD_OUT_CLASSES = 2
 THRESHOLD_GRID = tuple(np.round(np.linspace(0.05, 0.95, 19), 2).tolist())
 DEFAULT_THRESHOLD = 0.5
+# Passes over the merges that a judge needs that has learned from other data.
+PASSES_FROM_START = 2
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Parameters of one meta-training; names as in `HiLanderClustering`."""
+    """Parameters of one meta-training; names as in `HiLanderClustering`.
+
+    Attributes
+    ----------
+    start : Perceptrons or None
+        For "relational", a judge that was trained on other data.
+    """
 
     architecture: Architecture
     hidden_dim: int
@@ -51,6 +59,7 @@ class ModelSettings:
     batch_size: int
     calibrate: bool
     seed: int
+    start: Perceptrons | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,12 @@ class Model:
     def selected(self) -> str | None:
         """The decoder that did best on held-out classes; None where there was no choice."""
         return self.network.decoder.kind if isinstance(self.network, RelationalModel) else None
+
+    def judge_to_start_from(self, width: int) -> Perceptrons | None:
+        """The judge of cluster pairs, if it has hidden layers of this width."""
+        if not isinstance(self.network, RelationalModel) or len(self.network.judges) > 1:
+            return None
+        return self.network.judges if self.network.judges.width == width else None
 
     def to(self, device: torch.device) -> None:
         """Move the network to where the rows will be; relations are computed on the CPU."""
@@ -250,6 +265,7 @@ def meta_train(
             settings=sizes,
             seed=settings.seed,
             on_network=on_step,
+            start=settings.start,
             checkpoint=checkpoint,
         )
         row_judge = train_row_judge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,16 @@ class Perceptrons:
 
     def __len__(self) -> int:
         return len(self.weights[0])
+
+    @property
+    def width(self) -> int:
+        """Width of the hidden layers."""
+        return self.weights[0].shape[2]
+
+    def digest(self) -> str:
+        """What tells these networks from others."""
+        content = b"".join(array.tobytes() for array in perceptron_arrays(self).values())
+        return hashlib.sha256(content).hexdigest()
 
     def repeated(self, n_networks: int) -> Perceptrons:
         """The one network that this is, several times."""
@@ -121,6 +132,7 @@ def fit_perceptrons(
     settings: PerceptronSettings,
     seed: int,
     start: Perceptrons | None = None,
+    noisy: bool = True,
 ) -> tuple[Perceptrons, list[float]]:
     """Train by cross-entropy against soft targets: AdamW, one-cycle schedule.
 
@@ -137,6 +149,9 @@ def fit_perceptrons(
     seed : int
     start : Perceptrons, optional
         Networks to train on, as many as there are; they keep their standardisation and width.
+    noisy : bool, default=True
+        Targets are a matter of chance, as labels are. If they are not, nothing holds the networks
+        back from following them, and twice the steps bring them nearer.
 
     Returns
     -------
@@ -155,7 +170,7 @@ def fit_perceptrons(
     weight = torch.from_numpy(weight.astype(np.float32))
     seen = [torch.from_numpy(of_network) for of_network in rows_of]
     fewest = min(len(of_network) for of_network in seen)
-    steps = n_training_steps(fewest, settings.batch_size)
+    steps = n_training_steps(fewest, settings.batch_size) * (1 if noisy else 2)
     # A few rows are seen in small batches: quicker, and no worse.
     batch_size = min(settings.batch_size, max(64, fewest // 8))
     # Weights and dropout draw from the global generator of torch: borrow it and give it back.
@@ -171,7 +186,7 @@ def fit_perceptrons(
         optimizer = torch.optim.AdamW(
             [*layer_weights, *layer_biases],
             settings.learning_rate,
-            weight_decay=WEIGHT_DECAY,
+            weight_decay=WEIGHT_DECAY if noisy else 0.0,
             foreach=True,
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -182,7 +197,8 @@ def fit_perceptrons(
             batch = torch.stack(
                 [of_network[torch.randint(len(of_network), (batch_size,))] for of_network in seen]
             )
-            log_odds = _forward(rows[batch], layer_weights, layer_biases, dropout=DROPOUT)
+            dropout = DROPOUT if noisy else 0.0
+            log_odds = _forward(rows[batch], layer_weights, layer_biases, dropout=dropout)
             of_rows = F.binary_cross_entropy_with_logits(log_odds, goal[batch], reduction="none")
             loss = (weight[batch] * of_rows).mean(dim=1)
             optimizer.zero_grad()
@@ -297,7 +313,7 @@ def kept_as_one(
     """
     taught = sigmoid(networks.mean_log_odds(features))
     rows = [np.arange(len(features))]
-    return kept_perceptrons(checkpoint, name, features, taught, rows, **options)[0]
+    return kept_perceptrons(checkpoint, name, features, taught, rows, noisy=False, **options)[0]
 
 
 def _initial(n_networks: int, n_features: int, width: int) -> tuple[list[Tensor], list[Tensor]]:

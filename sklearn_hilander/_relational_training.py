@@ -50,7 +50,7 @@ def train_relational(
     settings: PerceptronSettings,
     seed: int,
     on_network: Callable[[float], None],
-    start: RelationalModel | None = None,
+    start: Perceptrons | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[RelationalModel | None, float, list[float]]:
     """Learn from labelled data sets; every score is made by networks of other classes.
@@ -62,13 +62,13 @@ def train_relational(
     build_graph : callable
     max_iter : int
         Passes over the merges: the first on those that labels and probabilities make, the others on
-        those that the judge itself makes.
+        those that the judge itself makes, which a judge to start from does in the first, too.
     settings : PerceptronSettings
     seed : int
     on_network : callable
         Called with the loss of each network.
-    start : RelationalModel, optional
-        Networks to train on.
+    start : Perceptrons, optional
+        A judge of other data to go on from: it makes merges of its own from the first pass on.
     checkpoint : Checkpoint, optional
         Where the networks of each stage and pass are kept. Relations and rounds are computed again.
 
@@ -91,12 +91,11 @@ def train_relational(
         settings=settings,
         seed=seed,
         on_network=on_network,
-        start=start and start.linkage,
         checkpoint=checkpoint,
     )
     random = np.random.RandomState(seed)
     schools = [_School(one, of_one, random) for one, of_one in zip(data, links, strict=True)]
-    judges = start and start.judges.repeated(N_FOLDS)
+    judges = start = start and start.repeated(N_FOLDS)
     loss_curve = []
     for number in range(max_iter):
         for school in schools:
@@ -119,7 +118,7 @@ def train_relational(
             weights=weights,
             settings=settings,
             seed=seed + 100 * (number + 1),
-            start=start and start.judges.repeated(N_FOLDS),
+            start=start,
         )
         if number < 2:
             for school in schools:

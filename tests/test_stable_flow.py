@@ -63,7 +63,7 @@ def test_stretches_of_many_samples_tell_the_scale(rng, monkeypatch):
     whole = stable_flow(graph)
     assert set(sampled) == {len(X)}
     del sampled[:]
-    for name, value in (("_MOST_NODES", 100), ("_N_STRETCHES", 3), ("_STRETCH", 20)):
+    for name, value in (("_MOST_NODES", 100), ("_N_STRETCHES", 4), ("_STRETCH", 60)):
         monkeypatch.setattr(_stable_flow, name, value)
     by_sample = stable_flow(graph)
     assert 60 < max(sampled) < len(X)
