@@ -35,6 +35,7 @@ from sklearn_hilander._version import __version__
 _CLASS = "checkpoint"
 _HEADER = {"format", "class", "training", "seed", "arrays"}
 _DIGESTS = ("values of X", "labels")
+_START = "pretrained models"
 # Settings that do not change what is learned, or in the last bits alone.
 _NO_MATTER = ("linkage_threshold", "min_cluster_size", "n_threads", "device", "faithful")
 _WAY_OUT = "Delete the file to train from the start, or name another one."
@@ -200,7 +201,7 @@ def open_checkpoint(
     path = os.fspath(path)
     parameters = {**asdict(replace(settings, start=None)), **asdict(clustering)}
     if settings.start is not None:
-        parameters["start"] = settings.start.digest()
+        parameters[_START] = settings.start.digest()
     for name in _NO_MATTER if seeded else (*_NO_MATTER, "seed"):
         del parameters[name]
     training = {
@@ -238,7 +239,7 @@ def _differences(kept: dict, wanted: dict) -> list[str]:
         was, now = kept.get(name), wanted.get(name)
         if was != now:
             # Digests say nothing to a reader.
-            hidden = name in _DIGESTS
+            hidden = name in (*_DIGESTS, _START)
             out.append(f"the {name} differ" if hidden else f"{name} was {was!r} and is {now!r}")
     return out
 

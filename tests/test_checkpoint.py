@@ -22,8 +22,9 @@ SETTINGS = {
     "gat": dict(architecture="gat", max_iter=3, **NETWORK),
     "one network": dict(architecture="gcn", max_iter=3, linkage_threshold=0.5, **NETWORK),
 }
-# Trained networks; or epochs without held-out classes, the threshold, and epochs with all.
-WRITES = {"relational": 5 + 1 + 1, "gcn": 3 + 1 + 3, "gat": 3 + 1 + 3, "one network": 3}
+# Networks of each stage and the one for all, judges and the one for all, the judge of rows; or
+# epochs without held-out classes, the threshold, and epochs with all.
+WRITES = {"relational": 3 * 2 + 2 + 1, "gcn": 3 + 1 + 3, "gat": 3 + 1 + 3, "one network": 3}
 
 
 def make(name, **params):
@@ -183,6 +184,16 @@ def test_another_training(tmp_path, interrupted, change, message):
     assert str(path) in str(caught.value)
     assert path.read_bytes() == kept
     assert {**vars(other), **{name: before[name] for name in change}} == before
+
+
+def test_a_training_that_goes_on_from_another_model(tmp_path, interrupted):
+    path = tmp_path / "state"
+    params = dict(checkpoint=path, max_iter=1, n_neighbors=5, random_state=0)
+    interrupted(HiLanderClustering(**params))
+    with pytest.raises(SavedFileError, match="the pretrained models differ"):
+        HiLanderClustering(pretrained=None, **params).fit(X, Y)
+    again = HiLanderClustering(**params).fit(X, Y)
+    assert bits(again) == bits(HiLanderClustering(**{**params, "checkpoint": None}).fit(X, Y))
 
 
 def test_versions_tell_trainings_apart(tmp_path, interrupted, monkeypatch):

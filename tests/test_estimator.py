@@ -3,6 +3,7 @@ import functools
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,6 +107,24 @@ def test_the_model_that_comes_with_the_package(rng):
     narrow = clone(clusterer).fit(X[:, :7])
     assert narrow.lander_ is not None
     assert narrow.labels_.shape == (len(X),)
+
+
+def test_training_goes_on_from_the_judge_of_a_pretrained_model(clusters):
+    X, y = clusters
+    params = dict(n_neighbors=12, random_state=0)
+    afresh = HiLanderClustering(pretrained=None, **params).fit(X, y)
+    on = HiLanderClustering(**params).fit(X, y)
+    assert (afresh.n_iter_, on.n_iter_) == (3, 2)
+    assert adjusted_rand_score(y, on.labels_) > 0.9
+    # Linkage is learned from scratch, the judge is not.
+    one, other = (fitted.lander_.linkage.stages[0].weights[0] for fitted in (afresh, on))
+    assert torch.equal(one, other)
+    # A second model to start from leads elsewhere; one of another width leads nowhere.
+    further = HiLanderClustering(pretrained=on, **params).fit(X, y)
+    assert not torch.equal(further.lander_.judges.weights[0], on.lander_.judges.weights[0])
+    narrow = HiLanderClustering(hidden_dim=8, **params).fit(X, y)
+    assert narrow.n_iter_ == 3
+    assert narrow.lander_.judges.width == 8
 
 
 def test_a_model_that_was_not_learned_here_gives_way(clusters, learned):
@@ -315,7 +334,6 @@ def test_seeds_decide(digits):
 
 
 def test_global_random_state_is_left_alone(digits):
-    import torch
 
     np.random.seed(3)  # noqa: NPY002 (the global state is what is tested)
     torch.manual_seed(3)
@@ -326,7 +344,6 @@ def test_global_random_state_is_left_alone(digits):
 
 
 def test_n_jobs_gives_the_threads_back(digits):
-    import torch
 
     before = torch.get_num_threads()
     one = HiLanderClustering(n_jobs=1).fit_predict(digits[2])
