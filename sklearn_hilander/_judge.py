@@ -89,7 +89,7 @@ def run_rounds(
     """
     # A clustering at a very low threshold does not linger under the usual ones.
     falling = THRESHOLDS if highest == 1.0 else (*THRESHOLDS, *_BELOW)
-    # What was judged last, and it still is what there is.
+    # What was judged last, as long as nothing has merged since.
     judged: tuple[ClusterPairs, np.ndarray | None, np.ndarray] | None = None
     for threshold in (*(t for t in falling if lowest + 1e-6 < t < highest - 1e-6), lowest):
         for _ in range(ROUNDS_PER_THRESHOLD):

@@ -93,6 +93,38 @@ def test_a_judge_that_always_says_no(rng):
         np.testing.assert_array_equal(clusters.labels, np.arange(20))
 
 
+def test_what_has_not_changed_is_not_judged_again(rng):
+    links = random_links(rng, 20)
+    asked = []
+
+    def judge(clusters, relations):
+        asked.append(clusters.n_clusters)
+        return (clusters.p / clusters.count).astype("f4")
+
+    start = single_samples(links, np.ones(20, "f4"))
+    levels = [clusters.n_clusters for _, clusters in run_rounds(start, judge, lowest=0.15)]
+    assert len(asked) > 2
+    # Once for each state, however many thresholds it stays.
+    assert len(asked) == len(set(asked))
+    assert len(set(levels)) < len(levels)
+
+
+def test_a_judge_without_need_of_relations_is_given_none(rng):
+    start = single_samples(random_links(rng, 20), np.ones(20, "f4"))
+    seen = []
+
+    def judge(clusters, relations):
+        seen.append(len(relations))
+        return (clusters.p / clusters.count).astype("f4")
+
+    blind, seeing = (
+        [c.labels for _, c in run_rounds(start, judge, lowest=0.15, blind=blind)]
+        for blind in (True, False)
+    )
+    np.testing.assert_array_equal(blind, seeing)
+    assert min(seen) == 0 < max(seen)
+
+
 @given(seed=seeds, n=st.integers(2, 30), share=st.floats(0, 0.3))
 @settings(max_examples=30, deadline=None)
 def test_a_judge_that_always_says_yes(seed, n, share):
