@@ -105,7 +105,7 @@ def clustering_need(
     if encoder == "relational":
         # What is held of pairs, their common neighbours and a flow along all of them, beside the
         # whitened rows; or the search, of few rows.
-        pairs = n_rows * (230 * k + 8 * n_features)
+        pairs = n_rows * (150 * k + 8 * n_features)
         return max(pairs, 2 * search + 0.3 * pairs)
     levels = n_rows * (60 * k + 16 * n_features)
     head = 5 * min(n_rows, _HEAD_ROWS) * k * hidden_dim + 12 * n_rows * hidden_dim

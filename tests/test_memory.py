@@ -118,7 +118,7 @@ def test_says_how_many_rows_fit(left):
     left(2 * 10**9)
     with pytest.raises(MemoryError, match=r"about ([\d,]+) rows of 1,000,000\.") as caught:
         _memory.check_clustering_memory((1_000_000, 256), 40, "relational")
-    assert "needs about 11.2 GB of memory, and 2.0 GB are available" in str(caught.value)
+    assert "needs about 8.0 GB of memory, and 2.0 GB are available" in str(caught.value)
     fit = int(str(caught.value).split("enough for about ")[1].split(" ")[0].replace(",", ""))
     assert 0.85 * 2e9 < clustering_need(fit, 256, 40, "relational") <= 2e9
     # What it says is not refused then.
