@@ -59,26 +59,11 @@ def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: in
     return labels
 
 
-def merge_clusters(
-    i: np.ndarray, j: np.ndarray, weights: np.ndarray, labels: np.ndarray
-) -> np.ndarray:
-    """Merge clusters as long as that shortens the description, and move no node.
-
-    Parameters
-    ----------
-    i, j : ndarray of shape (n_pairs,), int64
-    weights : ndarray of shape (n_pairs,)
-    labels : ndarray of shape (n_nodes,), int64
-        Contiguous from 0.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_nodes,), int64
-        Contiguous from 0.
-    """
+def merge_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> np.ndarray:
+    """As `flow_clusters`, by merges alone: a third of the time, for somewhat worse clusters."""
     if not (weights > 0).any():
-        return labels
-    return _merge_modules(_Flow.along(i, j, weights), labels)[labels]
+        return np.arange(n_nodes)
+    return _merge_modules(_Flow.along(i, j, weights), np.arange(n_nodes))
 
 
 def move_nodes(

@@ -19,7 +19,7 @@ from sklearn_hilander.metrics import bcubed_f_score
 _SHARES = (0.1, 0.15, 0.2, 0.275, 0.4, 0.575, 0.8, 1.0)
 # Agreement this close to the best is as good; the coarsest of these scales is taken.
 _AS_GOOD = 0.01
-# Agreement that has fallen so far does not come back: the costly coarser scales are left out.
+# Once agreement has fallen so far, the costly coarser scales are left out.
 _FALLEN = 0.07
 # Of more samples than this, so many stretches of so many tell the scale. They lie cell by cell.
 _MOST_NODES, _N_STRETCHES, _STRETCH = 150_000, 8, 1_000
@@ -55,7 +55,7 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
     agreement: list[float] = []
     for q in scales:
         weights = along(q)[part]
-        rough.append(merge_clusters(i, j, weights, np.arange(len(counted)))[counted])
+        rough.append(merge_clusters(i, j, weights, len(counted))[counted])
         if len(rough) > 1:
             agreement.append(bcubed_f_score(*rough[-2:]))
             if agreement[-1] < max(agreement) - _FALLEN:

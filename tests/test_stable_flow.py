@@ -53,11 +53,11 @@ def test_stretches_of_many_samples_tell_the_scale(rng, monkeypatch):
     X, y = make_clusters(rng, n_clusters=60, size=12, n_features=64, spread=0.06)
     graph, sampled = graph_of(X), []
 
-    def merge(i, j, weights, labels):
-        sampled.append(len(labels))
+    def merge(i, j, weights, n_nodes):
+        sampled.append(n_nodes)
         assert len(i) == len(weights)
-        assert 0 <= i.min() < j.max() < len(labels)
-        return merge_clusters(i, j, weights, labels)
+        assert 0 <= i.min() < j.max() < n_nodes
+        return merge_clusters(i, j, weights, n_nodes)
 
     monkeypatch.setattr(_stable_flow, "merge_clusters", merge)
     whole = stable_flow(graph)
