@@ -27,7 +27,8 @@ from sklearn_hilander._relations import graph_relations, probability_relations, 
 from sklearn_hilander._whitening import whiten_by_links
 
 N_FOLDS = 3
-STAGES = (1, 2)
+# Stages on the graph as given, and on that of whitened embeddings.
+STAGES = (2, 3)
 SHRINKAGE = 0.3
 # What the seed of a stage's networks and that of the one that takes their place differ by.
 _AS_ONE = 50
@@ -81,10 +82,17 @@ class LinkageModel:
 
     Attributes
     ----------
-    stages : tuple of Perceptrons
+    before, after : tuple of Perceptrons
+        Stages on the graph as given, and on that of whitened embeddings.
     """
 
-    stages: tuple[Perceptrons, ...]
+    before: tuple[Perceptrons, ...]
+    after: tuple[Perceptrons, ...]
+
+    @property
+    def stages(self) -> tuple[Perceptrons, ...]:
+        """All of them."""
+        return self.before + self.after
 
     def __call__(self, graph: PairGraph, build_graph: Callable[..., PairGraph]) -> Links:
         """Linkage probabilities of unseen samples."""
@@ -94,11 +102,15 @@ class LinkageModel:
         ) -> list[np.ndarray]:
             return [self.stages[number].mean_log_odds(rows) for rows in features]
 
-        return run_stages([graph], build_graph, stage)[0]
+        n_stages = len(self.before), len(self.after)
+        return run_stages([graph], build_graph, stage, n_stages)[0]
 
 
 def run_stages(
-    graphs: list[PairGraph], build_graph: Callable[..., PairGraph], stage: _Stage
+    graphs: list[PairGraph],
+    build_graph: Callable[..., PairGraph],
+    stage: _Stage,
+    n_stages: tuple[int, int] = STAGES,
 ) -> list[Links]:
     """Run the stages on graphs as given, whiten, and run them on the new graphs.
 
@@ -109,15 +121,18 @@ def run_stages(
         Unit rows, and their graph before they were whitened -> PairGraph.
     stage : callable
         (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
+    n_stages : tuple of int, default=STAGES
+        On the graph as given, and on that of whitened embeddings.
 
     Returns
     -------
     list of Links
         One a graph.
     """
+    n_before, n_after = n_stages
     give_back_memory()
     relations = [graph_relations(graph, compact=True) for graph in graphs]
-    probabilities = _run_on(graphs, relations, stage, range(STAGES[0]))
+    probabilities = _run_on(graphs, relations, stage, range(n_before))
     del relations
     whitened, relations = [], []
     for graph, p in zip(graphs, probabilities, strict=True):
@@ -139,7 +154,7 @@ def run_stages(
         give_back_memory()
         relations.append(graph_relations(new, compact=True) + of_given)
     del probabilities
-    probabilities = _run_on(whitened, relations, stage, range(STAGES[0], sum(STAGES)))
+    probabilities = _run_on(whitened, relations, stage, range(n_before, n_before + n_after))
     del relations
     give_back_memory()
     links = []
@@ -170,6 +185,8 @@ def train_linkage(
     seed: int,
     on_network: Callable[[float], None],
     checkpoint: Checkpoint | None = None,
+    n_stages: tuple[int, int] = STAGES,
+    as_one: bool = False,
 ) -> tuple[LinkageModel, list[Links]]:
     """Train every stage on probabilities that networks of other classes gave.
 
@@ -183,6 +200,10 @@ def train_linkage(
         Called with the loss of each network.
     checkpoint : Checkpoint, optional
         Where each stage's networks are kept.
+    n_stages : tuple of int, default=STAGES
+        On the graph as given, and on that of whitened embeddings.
+    as_one : bool, default=False
+        One network of each stage is taught what those of the folds say in the mean.
 
     Returns
     -------
@@ -208,9 +229,10 @@ def train_linkage(
             settings=settings,
             seed=seed + number,
         )
-        # Of rows to be clustered no network has seen the classes: one serves for all.
-        stages.append(
-            kept_as_one(
+        # Of rows to be clustered no network has seen the classes: the mean of all is theirs.
+        in_use = networks
+        if as_one:
+            in_use = kept_as_one(
                 checkpoint,
                 f"linkage {number} as one",
                 networks,
@@ -218,7 +240,7 @@ def train_linkage(
                 settings=settings,
                 seed=seed + number + _AS_ONE,
             )
-        )
+        stages.append(in_use)
         del table
         for loss in losses:
             on_network(loss)
@@ -226,8 +248,9 @@ def train_linkage(
             out_of_fold(networks, rows, *ends) for rows, ends in zip(features, folds, strict=True)
         ]
 
-    links = run_stages([one.graph for one in data], build_graph, stage)
-    return LinkageModel(tuple(stages)), links
+    links = run_stages([one.graph for one in data], build_graph, stage, n_stages)
+    n_before = n_stages[0]
+    return LinkageModel(tuple(stages[:n_before]), tuple(stages[n_before:])), links
 
 
 def assign_folds(y: np.ndarray, seed: int) -> np.ndarray:

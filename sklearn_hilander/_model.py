@@ -95,8 +95,8 @@ class Model:
         return self.network.decoder.kind if isinstance(self.network, RelationalModel) else None
 
     def judge_to_start_from(self, width: int) -> Perceptrons | None:
-        """The judge of cluster pairs, if it has hidden layers of this width."""
-        if not isinstance(self.network, RelationalModel) or len(self.network.judges) > 1:
+        """The judges of cluster pairs, if they have hidden layers of this width."""
+        if not isinstance(self.network, RelationalModel):
             return None
         return self.network.judges if self.network.judges.width == width else None
 

@@ -40,7 +40,7 @@ from sklearn_hilander._row_judge import Known, RowJudge, row_relations
 
 # To be raised when the relations of pairs, clusters or rows change their meaning, or the stages
 # their number: weights of before would load and mislead, or be refused without a reason.
-RELATIONS_VERSION = 3
+RELATIONS_VERSION = 4
 MAX_WIDTH = 2**24
 MAX_NETWORKS = 1_000
 _ENCODERS = ("relational", "gcn", "gat", "none")
@@ -117,12 +117,13 @@ def build_model(description: dict, arrays: dict[str, np.ndarray]) -> Model:
         built = _empty_lander(network)
         _assign(built, {name: arrays[f"model/{name}"] for name in built.state_dict()})
     elif network["kind"] == "relational":
+        n_before, n_after = map(len, network["stages"])
         stages = tuple(
-            _build_perceptrons(f"model/stages/{at}", arrays) for at in range(len(network["stages"]))
+            _build_perceptrons(f"model/stages/{at}", arrays) for at in range(n_before + n_after)
         )
         judges = _build_perceptrons("model/judges", arrays)
         built = RelationalModel(
-            LinkageModel(stages),
+            LinkageModel(stages[:n_before], stages[n_before:]),
             judges,
             float(network["linkage_threshold"]),
             Decoder(network["decoder"]["kind"], float(network["decoder"]["threshold"])),
@@ -174,7 +175,10 @@ def _describe_network(network: Lander | RelationalModel | None) -> dict:
     return {
         "kind": "relational",
         "relations": RELATIONS_VERSION,
-        "stages": [_describe_perceptrons(stage) for stage in network.linkage.stages],
+        "stages": [
+            [_describe_perceptrons(stage) for stage in stages]
+            for stages in (network.linkage.before, network.linkage.after)
+        ],
         "judges": _describe_perceptrons(network.judges),
         "linkage_threshold": float(network.linkage_threshold),
         "decoder": asdict(network.decoder),
@@ -213,13 +217,20 @@ def _plan_relational(description: dict) -> dict[str, ArraySpec]:
     if decoder["kind"] not in DECODERS:
         raise SavedFileError("its decoder is not known.")
     check_float(decoder["threshold"], "the decoder's threshold", 0, 1)
-    stages = check_list(given["stages"], "the stages")
+    on_graphs = [
+        check_list(stages, "the stages of a graph")
+        for stages in check_list(given["stages"], "the stages")
+    ]
+    if len(on_graphs) != 2 or not all(on_graphs):
+        raise SavedFileError("its model does not have stages on each of two graphs.")
     widths = _relation_widths()
-    if len(stages) != len(widths.stages):
-        raise SavedFileError("its model has another number of stages.")
     plan = _plan_perceptrons(given["judges"], "model/judges", widths.judge)
-    for at, (stage, width) in enumerate(zip(stages, widths.stages, strict=True)):
-        plan |= _plan_perceptrons(stage, f"model/stages/{at}", width)
+    number = 0
+    for stages, (width_of_first, width) in zip(on_graphs, widths.stages, strict=True):
+        for at, stage in enumerate(stages):
+            n_features = width if at else width_of_first
+            plan |= _plan_perceptrons(stage, f"model/stages/{number}", n_features)
+            number += 1
     return plan
 
 
@@ -235,9 +246,12 @@ def _plan_row_judge(description: object) -> dict[str, ArraySpec]:
 
 
 class _RelationWidths(NamedTuple):
-    """Number of relations that each kind of network sees."""
+    """Number of relations that each kind of network sees.
 
-    stages: tuple[int, ...]
+    Of stages, for each graph: the first there, which sees no probabilities of another, and others.
+    """
+
+    stages: tuple[tuple[int, int], tuple[int, int]]
     judge: int
     row_judge: int
 
@@ -255,12 +269,12 @@ def _relation_widths() -> _RelationWidths:
 
     build_graph = graph_builder(5, metric="cosine", algorithm="brute")
     graph = build_graph(rows)
-    links = run_stages([graph], build_graph, stage)[0]
+    links = run_stages([graph], build_graph, stage, (2, 2))[0]
     judge = cluster_relations(single_samples(links, np.ones(len(rows), dtype=np.float32)))
     known = Known(rows, graph.indices, graph.similarities, np.arange(len(rows)), "cosine")
     pairs = row_relations(rows[:1], known, 5, torch.device("cpu"))
     return _RelationWidths(
-        tuple(stages[number] for number in sorted(stages)),
+        ((stages[0], stages[1]), (stages[2], stages[3])),
         judge.shape[1],
         pairs.relations.shape[1],
     )

@@ -63,10 +63,10 @@ class Perceptrons:
         return hashlib.sha256(content).hexdigest()
 
     def repeated(self, n_networks: int) -> Perceptrons:
-        """The one network that this is, several times."""
+        """So many networks: these in turn, from the first again after the last."""
+        in_turn = torch.arange(n_networks) % len(self)
         weights, biases = (
-            tuple(layer.repeat(n_networks, 1, 1) for layer in layers)
-            for layers in (self.weights, self.biases)
+            tuple(layer[in_turn] for layer in layers) for layers in (self.weights, self.biases)
         )
         return Perceptrons(self.mean, self.scale, weights, biases)
 

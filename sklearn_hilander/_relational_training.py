@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.metrics.cluster import contingency_matrix
 
 from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._cluster_pairs import ClusterPairs, single_samples
@@ -13,6 +14,7 @@ from sklearn_hilander._decoders import CANDIDATES, Decoder, partitions, similari
 from sklearn_hilander._judge import run_rounds
 from sklearn_hilander._linkage_model import (
     N_FOLDS,
+    STAGES,
     LabelledGraph,
     Links,
     out_of_fold,
@@ -38,8 +40,6 @@ _REMEMBERED = 25
 # Thresholds of average linkage whose score is this close to the best are as good; the middle one
 # is taken.
 _PLATEAU = 0.02
-# A decoder has to be better than the ones before it by more than this, which is within chance.
-_AS_GOOD = 0.01
 
 
 def train_relational(
@@ -52,6 +52,8 @@ def train_relational(
     on_network: Callable[[float], None],
     start: Perceptrons | None = None,
     checkpoint: Checkpoint | None = None,
+    n_stages: tuple[int, int] = STAGES,
+    as_one: bool = False,
 ) -> tuple[RelationalModel | None, float, list[float]]:
     """Learn from labelled data sets; every score is made by networks of other classes.
 
@@ -71,6 +73,11 @@ def train_relational(
         A judge of other data to go on from: it makes merges of its own from the first pass on.
     checkpoint : Checkpoint, optional
         Where the networks of each stage and pass are kept. Relations and rounds are computed again.
+    n_stages : tuple of int, default=STAGES
+        Of linkage, on the graph as given, and on that of whitened embeddings.
+    as_one : bool, default=False
+        The networks of the folds are taught to one, which is as many times quicker. On data like
+        that they learned from it says what they do.
 
     Returns
     -------
@@ -92,6 +99,8 @@ def train_relational(
         seed=seed,
         on_network=on_network,
         checkpoint=checkpoint,
+        n_stages=n_stages,
+        as_one=as_one,
     )
     random = np.random.RandomState(seed)
     schools = [_School(one, of_one, random) for one, of_one in zip(data, links, strict=True)]
@@ -127,16 +136,17 @@ def train_relational(
         for loss in losses:
             on_network(loss)
     threshold, decoder = _calibrate(schools, judges)
-    judge = kept_as_one(
-        checkpoint,
-        "judge as one",
-        judges,
-        features,
-        weights=weights,
-        settings=settings,
-        seed=seed + 50 * (max_iter + 1),
-    )
-    return RelationalModel(linkage, judge, threshold, decoder), threshold, loss_curve
+    if as_one:
+        judges = kept_as_one(
+            checkpoint,
+            "judge as one",
+            judges,
+            features,
+            weights=weights,
+            settings=settings,
+            seed=seed + 50 * (max_iter + 1),
+        )
+    return RelationalModel(linkage, judges, threshold, decoder), threshold, loss_curve
 
 
 class _School:
@@ -215,27 +225,58 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
     A merge at the probability q raises an expected F where q is over one half of it (Lipton, Elkan
     and Narayanaswamy, ECML 2014). So the threshold of the judge, whose probabilities are meant to
     be true, is half of the best F that it has. Scores of average linkage are no probabilities: it
-    has the middle of the thresholds that are as good as its best. Decoders are compared by their
-    best, so that none gains or loses by where its threshold comes from.
+    has the middle of the thresholds that are as good as its best.
+
+    Decoders are compared by their best, so that none gains or loses by where its threshold comes
+    from. Those within one standard error of the best, over the classes, are as good (Breiman,
+    Friedman, Olshen, Stone, "Classification and Regression Trees", 1984).
     """
     found = []
     for kind in CANDIDATES:
-        scores = []
+        scores, decoded = [], []
         for school in schools:
             judge = school.out_of_fold_judge(judges)
-            decoded = list(partitions(kind, school.links, school.start, judge, _LOWEST, every=True))
-            scores.append([_mean_f(school.y, labels) for _, labels in decoded])
+            decoded.append(
+                list(partitions(kind, school.links, school.start, judge, _LOWEST, every=True))
+            )
+            scores.append([_mean_f(school.y, labels) for _, labels in decoded[-1]])
         mean = np.mean(scores, axis=0)
-        thresholds = np.array([threshold for threshold, _ in decoded])
+        thresholds = np.array([threshold for threshold, _ in decoded[0]])
+        highest = int(mean.argmax())
         if kind == "judge":
-            at = np.argmin(np.abs(thresholds - mean.max() / 2))
+            at = np.argmin(np.abs(thresholds - mean[highest] / 2))
         else:
-            good = np.flatnonzero(mean >= mean.max() - _PLATEAU)
+            good = np.flatnonzero(mean >= mean[highest] - _PLATEAU)
             at = good[len(good) // 2]
-        found.append((mean.max(), Decoder(kind, float(thresholds[at]))))
-    best = max(score for score, _ in found)
-    decoder = next(decoder for score, decoder in found if score >= best - _AS_GOOD)
-    return found[0][1].threshold, decoder
+        of_classes = [
+            f_of_classes(school.y, of_school[highest][1])
+            for school, of_school in zip(schools, decoded, strict=True)
+        ]
+        found.append(
+            (mean[highest], np.concatenate(of_classes), Decoder(kind, float(thresholds[at])))
+        )
+    best, of_best, _ = max(found, key=lambda one: one[0])
+    for score, of_classes, decoder in found:
+        if best - score <= (of_best - of_classes).std() / len(of_best) ** 0.5:
+            break
+    return found[0][-1].threshold, decoder
+
+
+def f_of_classes(y: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """BCubed F of each class by itself, (n_classes,).
+
+    Parameters
+    ----------
+    y, labels : ndarray of shape (n_samples,), int64
+        Classes and clusters.
+    """
+    counts = contingency_matrix(y, labels, sparse=True, dtype=np.float64)
+    of_class, of_cluster = counts.sum(axis=1), counts.sum(axis=0)
+    squares = counts.multiply(counts)
+    of_class = np.asarray(of_class).reshape(-1)
+    recall = np.asarray(squares.sum(axis=1)).reshape(-1) / of_class**2
+    precision = squares @ (1 / np.asarray(of_cluster).reshape(-1)) / of_class
+    return 2 * precision * recall / (precision + recall)
 
 
 def _mean_f(y: np.ndarray, labels: np.ndarray) -> float:

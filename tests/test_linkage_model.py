@@ -124,7 +124,8 @@ def test_stages_see_the_probabilities_of_the_one_before(data):
 def test_training_reports_every_network(trained):
     model, _, losses = trained
     assert len(model.stages) == sum(STAGES)
-    assert all(len(networks) == 1 for networks in model.stages)
+    assert (len(model.before), len(model.after)) == STAGES
+    assert all(len(networks) == N_FOLDS for networks in model.stages)
     assert len(losses) == N_FOLDS * sum(STAGES)
     assert np.isfinite(losses).all()
 

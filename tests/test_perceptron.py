@@ -207,6 +207,15 @@ def test_one_network_says_what_several_say_in_the_mean(rng):
     assert np.corrcoef(said, wanted)[0, 1] > 0.97
 
 
+def test_networks_in_turn(rng):
+    features = table(rng, 200)
+    networks, _ = fit_perceptrons(
+        features, features[:, 0] > 0, [np.arange(200), np.arange(99)], settings=SETTINGS, seed=0
+    )
+    wanted = networks.log_odds(features)[[0, 1, 0]]
+    np.testing.assert_array_equal(networks.repeated(3).log_odds(features), wanted)
+
+
 def test_more_rows_are_worth_more_steps_up_to_a_bound():
     for batch_size in (1, 64, 512, 4096):
         steps = [n_training_steps(n, batch_size) for n in (1, 10, 100, 1000, 10_000, 10**6, 10**9)]

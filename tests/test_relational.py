@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import torch
 from conftest import make_clusters
 from sklearn.metrics import adjusted_rand_score
 
+from sklearn_hilander import _relational_training
 from sklearn_hilander._cluster_rounds import cluster_by_relations
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations
 from sklearn_hilander._judge import THRESHOLDS
@@ -14,7 +16,7 @@ from sklearn_hilander._linkage_model import N_FOLDS, STAGES, LabelledGraph, Link
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder
-from sklearn_hilander._relational_training import train_relational
+from sklearn_hilander._relational_training import f_of_classes, train_relational
 
 SETTINGS = PerceptronSettings(hidden_dim=24, learning_rate=1e-2, batch_size=512)
 build_graph = graph_builder(12)
@@ -29,7 +31,7 @@ def train(X, y, *, max_iter=1, weights=None, seed=0):
     return train_on([labelled(X, y, weights=weights, seed=seed)], max_iter=max_iter, seed=seed)
 
 
-def train_on(data, *, max_iter=1, seed=0):
+def train_on(data, *, max_iter=1, seed=0, **options):
     losses = []
     model, threshold, loss_curve = train_relational(
         data,
@@ -38,6 +40,7 @@ def train_on(data, *, max_iter=1, seed=0):
         settings=SETTINGS,
         seed=seed,
         on_network=losses.append,
+        **options,
     )
     return model, threshold, loss_curve, losses
 
@@ -80,6 +83,9 @@ class AllInOnePart:
 
     kind = "none"
 
+    def cut(self, graph):
+        return None, graph
+
     def __call__(self, links, start, judge, constraints, cut):
         assert cut is None
         return np.zeros(len(start.labels), dtype=np.int64)
@@ -107,7 +113,7 @@ class StandIn:
 def test_what_training_reports(trained):
     model, threshold, loss_curve, losses = trained
     assert isinstance(model, RelationalModel)
-    assert len(model.judges) == 1
+    assert len(model.judges) == N_FOLDS
     assert threshold in THRESHOLDS
     assert len(loss_curve) == 2
     assert len(losses) == N_FOLDS * (sum(STAGES) + 2)
@@ -134,6 +140,46 @@ def test_several_data_sets_of_several_dimensions(rng, data):
     for rows, classes in ((X_unseen, y_unseen), (wide, of_wide)):
         levels, _, _ = cluster(rows, model, threshold)
         assert adjusted_rand_score(classes, levels[-1]) > 0.8
+
+
+def test_networks_taught_to_one(data, trained):
+    X, y, X_unseen, y_unseen = data
+    one, threshold, _, _ = train_on([labelled(X, y)], max_iter=2, n_stages=(1, 2), as_one=True)
+    assert (len(one.linkage.before), len(one.linkage.after)) == (1, 2)
+    assert {len(networks) for networks in (*one.linkage.stages, one.judges)} == {1}
+    levels, _, _ = cluster(X_unseen, one, threshold)
+    assert adjusted_rand_score(y_unseen, levels[-1]) > 0.9
+
+
+def test_f_of_classes():
+    y = np.array([0, 0, 0, 0, 1, 1, 2])
+    labels = np.array([5, 5, 5, 2, 2, 2, 0])
+    precision = [(3 + 1 / 3) / 4, 2 / 3, 1]
+    recall = [(9 + 1) / 16, 1, 1]
+    expected = [2 * p * r / (p + r) for p, r in zip(precision, recall, strict=True)]
+    np.testing.assert_allclose(f_of_classes(y, labels), expected)
+    np.testing.assert_array_equal(f_of_classes(y, y), 1)
+
+
+@pytest.mark.parametrize(("n_cut", "kind"), [(12, "judge"), (30, "average")])
+def test_another_decoder_is_taken_where_it_is_better_by_more_than_chance(monkeypatch, n_cut, kind):
+    """The judge cuts some classes in halves, average linkage ten others, the flow all."""
+    y = np.repeat(np.arange(60), 10)
+    halves = 2 * y + np.tile([0, 1], 300)
+    of_kind = {
+        "judge": np.where(y < n_cut, halves, 2 * y),
+        "average": np.where(y >= 50, halves, 2 * y),
+        "flow": halves,
+    }
+
+    def partitions(kind, *_, every):
+        yield from ((t, of_kind[kind]) for t in (0.6, 0.4))
+
+    monkeypatch.setattr(_relational_training, "partitions", partitions)
+    school = SimpleNamespace(y=y, links=None, start=None, out_of_fold_judge=lambda judges: None)
+    threshold, decoder = _relational_training._calibrate([school], None)
+    assert decoder.kind == kind
+    assert threshold == 0.4
 
 
 def test_one_pass_is_a_model_too(data):
