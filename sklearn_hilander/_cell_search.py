@@ -26,9 +26,9 @@ _SECOND_SHARE = 0.5
 _SETTLED, _NEAREST, _LOOKED_AT = 0.1, 0.25, 4_096
 _MOST_HOPS = 6
 # Products that are held at once, and those of them that wait to be looked at together.
-_BLOCK_CELLS = 2_000_000
-_MOST_WAITING = 4_000_000
-_TABLE_ROWS = 8_192
+_BLOCK_CELLS = 500_000
+_MOST_WAITING = 1_000_000
+_TABLE_ROWS = 2_048
 
 
 def search_by_cells(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,10 +49,13 @@ def search_by_cells(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         Cosines clipped to [0, 1].
     """
     few = min(k, max(_FEWEST_FIRST, round(_FIRST_SHARE * k)))
-    indices = _within_cells(rows, few)
+    indices, looked_at = _within_cells(rows, few), None
     for _ in range(_MOST_HOPS):
         before = indices
-        indices, similarities = search_two_hops(rows, before, k, share=_SECOND_SHARE)
+        indices, similarities = search_two_hops(
+            rows, before, k, share=_SECOND_SHARE, looked_at=looked_at
+        )
+        looked_at = before
         if _share_of_new(indices, before) < _SETTLED:
             break
     _complete(rows, indices, similarities)

@@ -22,6 +22,7 @@ def search_two_hops(
     n_neighbors: int | None = None,
     *,
     share: float = 0.25,
+    looked_at: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nearest rows among those that an earlier graph leads to within two steps.
 
@@ -38,6 +39,9 @@ def search_two_hops(
         By default as many as in the earlier graph; to be given with a csr_array.
     share : float, default=0.25
         Of the neighbours, that the second step takes: the nearest.
+    looked_at : ndarray of shape (n_nodes, n_before), int64, optional
+        The graph that `graph` was found in, with the same share: two steps that were in it need not
+        be looked at again. What is found is the same.
 
     Returns
     -------
@@ -52,18 +56,28 @@ def search_two_hops(
     measures", WWW 2011: a neighbour of a neighbour is likely to be a neighbour.
     """
     n = len(features)
+    old_first = old_second = None
     if isinstance(graph, np.ndarray):
         k = n_neighbors or graph.shape[1]
-        first = _either_way(graph)
-        second = _either_way(graph[:, : max(1, round(share * graph.shape[1]))])
+        first, second = _steps(graph, share)
+        if looked_at is not None:
+            old_first, old_second = _steps(looked_at, share)
     else:
         k = n_neighbors or 1
         first, second = graph, _strongest(graph, share)
+    new_second = second if old_second is None else _without(second, old_second)
+    del old_second
     rows = torch.from_numpy(np.ascontiguousarray(features))
     found = np.empty((n, k), dtype=np.int32 if n < 2**31 else np.int64)
     similarities = np.empty((n, k), dtype=np.float32)
     for block in _blocks(first, second):
-        candidates = (first[block] @ second + first[block]).tocsr()
+        near = first[block]
+        new = near if old_first is None else _without(near, old_first[block])
+        candidates = new @ second + near
+        if old_first is not None:
+            # After an old first step, new second ones.
+            candidates = candidates + _without(near, new) @ new_second
+        candidates = candidates.tocsr()
         closeness, found[block] = _nearest(rows, block, candidates, k)
         similarities[block] = closeness.clip(0, 1)
     return found, similarities
@@ -80,6 +94,19 @@ def _blocks(first: sp.csr_array, second: sp.csr_array) -> Iterator[slice]:
         n_rows = max(1, int(np.searchsorted(cells, _BLOCK_CELLS, side="right")))
         yield slice(start, start + n_rows)
         start += n_rows
+
+
+def _steps(graph: np.ndarray, share: float) -> tuple[sp.csr_array, sp.csr_array]:
+    """First and second steps of a search."""
+    nearest = graph[:, : max(1, round(share * graph.shape[1]))]
+    return _either_way(graph), _either_way(nearest)
+
+
+def _without(places: sp.csr_array, others: sp.csr_array) -> sp.csr_array:
+    """Places that are none of the others."""
+    left = (places - places.multiply(others != 0)).tocsr()
+    left.eliminate_zeros()
+    return left
 
 
 def _either_way(indices: np.ndarray) -> sp.csr_array:

@@ -88,8 +88,8 @@ def test_searches_until_little_is_new(rng, small_cells, monkeypatch):
     X = unit_rows(rng.normal(size=(1_800, 12)).astype(np.float32))
     search, shares = _cell_search.search_two_hops, []
 
-    def counted(rows, before, k, *, share):
-        found = search(rows, before, k, share=share)
+    def counted(rows, before, k, *, share, looked_at):
+        found = search(rows, before, k, share=share, looked_at=looked_at)
         shares.append(_cell_search._share_of_new(found[0], before))
         return found
 

@@ -46,6 +46,29 @@ def test_nearest_of_the_candidates(rng, monkeypatch, k, cells, rows):
     assert similarities.dtype == np.float32
 
 
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_what_was_looked_at_need_not_be_looked_at_again(rng, monkeypatch, share):
+    looked, nearest_of = [], _two_hops._nearest
+
+    def counted(rows, block, candidates, k):
+        looked.append(candidates.nnz)
+        return nearest_of(rows, block, candidates, k)
+
+    monkeypatch.setattr(_two_hops, "_nearest", counted)
+    X, _ = make_clusters(rng, n_clusters=20, size=20, n_features=8, spread=0.5)
+    X = unit_rows(X)
+    _, rough = nearest(unit_rows(X + 0.2 * rng.normal(size=X.shape)), 4)
+    before, _ = search_two_hops(X, rough, 8, share=share)
+    del looked[:]
+    found, similarities = search_two_hops(X, before, share=share)
+    again, of_again = search_two_hops(X, before, share=share, looked_at=rough)
+    assert (found != before).any()
+    np.testing.assert_array_equal(again, found)
+    np.testing.assert_allclose(of_again, similarities, atol=1e-6)
+    whole, rest = looked
+    assert rest < whole
+
+
 def test_rows_that_moved_little_find_their_nearest(rng):
     X, _ = make_clusters(rng, n_clusters=12, size=25, n_features=8, spread=0.3)
     X = unit_rows(X)
