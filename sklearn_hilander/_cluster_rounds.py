@@ -179,12 +179,12 @@ def cluster_by_relations(
     graph = build_graph(features) if n_samples > 1 else None
     if graph is None or len(graph.i) == 0:
         return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
-    cut = None
     if model.decoder.kind == "stable":
         begin(f"clusters of flows along {len(graph.i):,} pairs")
-        cut = model.decoder.cut(graph)
-    begin(f"linkage of {len(graph.i):,} pairs")
-    links = model.linkage(graph, build_again)
+    cut, near = model.decoder.cut(graph)
+    begin(f"linkage of {len(near.i):,} pairs")
+    links = model.linkage(near, build_again)
+    del near
     # Neighbours are kept, their pairs are no longer needed.
     graph = replace(graph, i=graph.i[:0].copy(), j=graph.j[:0].copy())
     i, j = links.graph.i, links.graph.j

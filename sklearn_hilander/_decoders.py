@@ -25,8 +25,11 @@ CANDIDATES = ("judge", "average", "flow")
 DECODERS = (*CANDIDATES, "stable")
 # Of a flow: share of the neighbours that it takes.
 _SHARE = 0.25
-# Where a smaller share of the neighbours is linked, classes are small (`_careful`).
-_LINKED_SHARE = 0.3
+# Where fewer neighbours are linked, classes are small (`_careful`).
+_ENOUGH_LINKED = 12
+# Neighbours that are worth linking, by the scale where a flow is most stable, at least so many.
+# Fewer rows than this take no time to speak of: all neighbours are linked.
+_WORTH, _FEWEST_NEIGHBORS, _FEW_ROWS = 1.5, 10, 20_000
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,30 @@ class Decoder:
     kind: str = "judge"
     threshold: float = 0.5
 
-    def cut(self, graph: PairGraph) -> np.ndarray:
-        """What "stable" cuts clusters by, (n_samples,), int64.
+    def cut(self, graph: PairGraph) -> tuple[np.ndarray | None, PairGraph]:
+        """What "stable" cuts clusters by, and the graph to link along.
 
         It takes much memory, and the graph of the embeddings as given alone: best before there is
         more.
+
+        Parameters
+        ----------
+        graph : PairGraph
+            It gives up its pairs if there are many rows and the most stable clusters are small.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int64, or None
+            None for decoders that do not cut.
+        graph : PairGraph
+            Of as many neighbours as clusters of that size are worth.
         """
-        return stable_flow(graph)
+        if self.kind != "stable":
+            return None, graph
+        labels, scale = stable_flow(graph)
+        if graph.n_nodes <= _FEW_ROWS:
+            return labels, graph
+        return labels, graph.narrowed(max(_FEWEST_NEIGHBORS, round(_WORTH * scale)))
 
     def __call__(
         self,
@@ -121,7 +141,7 @@ def _careful(threshold: float, links: Links) -> float:
     Small clusters have few pairs, and each must do for itself.
     """
     n_linked = 2 * float(links.probability.sum()) / links.graph.n_nodes
-    enough = _LINKED_SHARE * links.graph.n_neighbors
+    enough = min(_ENOUGH_LINKED, links.graph.n_neighbors)
     return 1 - (1 - threshold) * min(1.0, n_linked / enough)
 
 

@@ -104,6 +104,18 @@ class PairGraph:
             if name not in kept:
                 vars(self).pop(name, None)
 
+    def narrowed(self, n_neighbors: int) -> PairGraph:
+        """The graph of so many of the neighbours; this one gives up its pairs."""
+        if n_neighbors >= self.n_neighbors:
+            return self
+        nearest = (
+            np.ascontiguousarray(of_all[:, :n_neighbors])
+            for of_all in (self.indices, self.similarities)
+        )
+        self.forget()
+        vars(self).update(i=self.i[:0].copy(), j=self.j[:0].copy())
+        return pair_graph(self.features, *nearest)
+
     def keep_main_features(self) -> None:
         """Give up the rows for those along their main axes, and for the cosines of the pairs."""
         self.cosines, self.centred_cosines  # noqa: B018

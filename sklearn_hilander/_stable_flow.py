@@ -22,12 +22,12 @@ _AS_GOOD = 0.01
 # Once agreement has fallen so far, the costly coarser scales are left out.
 _FALLEN = 0.07
 # Of more samples than this, so many stretches of so many tell the scale. They lie cell by cell.
-_MOST_NODES, _N_STRETCHES, _STRETCH = 150_000, 8, 1_000
+_MOST_NODES, _N_STRETCHES, _STRETCH = 50_000, 20, 400
 # Clusters are about as large as the walk looks far: so many of them are looked for at least.
 _FEWEST_CLUSTERS = 4
 
 
-def stable_flow(graph: PairGraph) -> np.ndarray:
+def stable_flow(graph: PairGraph) -> tuple[np.ndarray, int]:
     """Cluster the samples of a neighbour graph, at a scale that is found by itself.
 
     Parameters
@@ -38,6 +38,8 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
     -------
     labels : ndarray of shape (n_nodes,), int64
         Contiguous from 0.
+    scale : int
+        Number of neighbours that the walk goes along.
     """
     # A walk that reaches most of a few samples finds them to be one, and that at any scale.
     farthest = max(1, graph.n_nodes // _FEWEST_CLUSTERS)
@@ -60,8 +62,8 @@ def stable_flow(graph: PairGraph) -> np.ndarray:
             agreement.append(bcubed_f_score(*rough[-2:]))
             if agreement[-1] < max(agreement) - _FALLEN:
                 break
-    weights = along(scales[most_stable(agreement)])
-    return flow_clusters(graph.i, graph.j, weights, graph.n_nodes)
+    scale = scales[most_stable(agreement)]
+    return flow_clusters(graph.i, graph.j, along(scale), graph.n_nodes), scale
 
 
 def _sample(graph: PairGraph) -> tuple[np.ndarray, np.ndarray, slice | np.ndarray, np.ndarray]:

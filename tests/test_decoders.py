@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sklearn_hilander import HiLanderClustering
+from sklearn_hilander import HiLanderClustering, _decoders
 from sklearn_hilander._cluster_pairs import single_samples
 from sklearn_hilander._decoders import DECODERS, Decoder
+from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import pairwise_f_score
@@ -28,7 +29,7 @@ def test_every_decoder_has_its_partition_at_the_calibrated_threshold(kind):
     features = fitted._known.embeddings.features
     build_graph = graph_builder(40)
     graph = build_graph(features)
-    cut = network.decoder.cut(graph) if kind == "stable" else None
+    cut, graph = network.decoder.cut(graph)
     links = network.linkage(graph, build_graph)
     start = single_samples(links, np.ones(len(features), np.float32))
     partition = network.decoder(links, start, network.judge, cut=cut)
@@ -79,3 +80,24 @@ def test_who_is_alone_stays_alone():
     single = np.bincount(y)[y] == 1
     assert single.sum() > 50
     assert (np.bincount(labels)[labels][single] == 1).mean() > 0.9
+
+
+def test_many_rows_in_small_clusters_are_linked_along_few_neighbors(monkeypatch):
+    X, y = make_identities(600, 24, mean_size=6, size_variation=0.2, nn_rate=0.98, random_state=0)
+    graph = graph_builder(40)(unit_rows(X.astype(np.float32)))
+    decoder = Decoder("stable", 0.35)
+    cut, every = decoder.cut(graph)
+    assert every is graph
+    monkeypatch.setattr(_decoders, "_FEW_ROWS", 599)
+    indices, similarities = graph.indices.copy(), graph.similarities.copy()
+    same, near = decoder.cut(graph)
+    np.testing.assert_array_equal(same, cut)
+    assert 10 <= near.n_neighbors < 20
+    np.testing.assert_array_equal(near.indices, indices[:, : near.n_neighbors])
+    np.testing.assert_array_equal(near.similarities, similarities[:, : near.n_neighbors])
+    assert len(graph.i) == len(graph.j) == 0
+    np.testing.assert_array_equal(graph.indices, indices)
+    fitted = HiLanderClustering().fit(X)
+    assert fitted.selected_ == "stable"
+    assert pairwise_f_score(y, fitted.labels_) > 0.8
+    assert fitted._known.graph_indices.shape == (len(X), 40)
