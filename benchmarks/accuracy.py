@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from benchmarks.more_peers import MORE_PEERS, PACKAGE_OF, k_means
+from benchmarks.more_peers import MORE_PEERS, PACKAGE_OF
+from benchmarks.oracles import ORACLES
 from benchmarks.pairs import add_pair_arguments, chosen_pairs, load
 from benchmarks.peers import PEERS, figures
 from benchmarks.run import SETTINGS
@@ -44,7 +45,7 @@ def without_labels(pretrained: str | None) -> Tune:
 
 
 def methods(seeds: list[int], y_test: np.ndarray) -> list[tuple[str, str, list[Tune]]]:
-    """Name, what is tuned, and one tuner a seed; the last one is an oracle."""
+    """Name, what is tuned, and one tuner a seed; the last ones are oracles."""
     out = [
         ("HiLanderClustering, default", "learned", [ours(seed) for seed in seeds]),
         ("HiLanderClustering, pretrained", "nothing", [without_labels("default")]),
@@ -58,8 +59,9 @@ def methods(seeds: list[int], y_test: np.ndarray) -> list[tuple[str, str, list[T
             continue
         seeded = [partial(peer.fit, seed=seed) for seed in seeds]
         out.append((peer.name, peer.tuned, seeded if peer.is_random else [peer.fit]))
-    oracle = partial(k_means, y=y_test)
-    out.append(("k-means", "told the true k", [lambda X, y: oracle]))
+    for name, told, oracle in ORACLES:
+        knowing = partial(oracle, y=y_test)
+        out.append((name, told, [lambda X, y, knowing=knowing: knowing]))
     return out
 
 

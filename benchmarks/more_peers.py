@@ -1,4 +1,4 @@
-"""Clusterers that need packages of their own, and k-means told the true number of clusters."""
+"""Clusterers that need packages of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from sklearn.preprocessing import normalize
 
 from benchmarks.peers import Peer, best_by_pairwise_f
@@ -57,12 +56,6 @@ def fit_evoc(X: np.ndarray, y: np.ndarray, seed: int | None = None) -> Callable:
     import evoc
 
     return lambda X: np.asarray(evoc.EVoC(random_state=seed).fit_predict(normalize(X)))
-
-
-def k_means(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """k-means, told the true number of clusters."""
-    n_clusters = len(np.unique(y))
-    return KMeans(n_clusters, n_init=3, random_state=0).fit_predict(normalize(X))
 
 
 MORE_PEERS = (

@@ -229,7 +229,7 @@ def test_accuracy_prints_one_table(folder, monkeypatch, capsys):
     from benchmarks import accuracy
 
     out = folder / "accuracy.json"
-    names = ["HDBSCAN", "average", "k-means"]
+    names = ["HDBSCAN", "average", "k-means", "5 nearest", "linear"]
     args = ["--data", folder, "--methods", *names, "--seeds", 0, "--out", out]
     monkeypatch.setattr(sys, "argv", ["accuracy", *map(str, args)])
     accuracy.main()
@@ -238,9 +238,14 @@ def test_accuracy_prints_one_table(folder, monkeypatch, capsys):
         "HDBSCAN (nothing)",
         "average linkage (cut)",
         "k-means (told the true k)",
+        "5 nearest neighbours (told 19 of 20 test labels)",
+        "linear discriminant analysis (told 19 of 20 test labels)",
     }
     assert found["average linkage (cut)"][0]["pairwise_f"] > 0.9
     assert found["k-means (told the true k)"][0]["n_clusters"] == 8
+    for method, runs in found.items():
+        if "test labels" in method:
+            assert runs[0]["bcubed_f"] > 0.95
     printed = capsys.readouterr().out
     assert all(f"\n{title}\n" in printed for title in accuracy.TABLES)
     assert printed.count("| average linkage (cut) | ") == len(accuracy.TABLES)
