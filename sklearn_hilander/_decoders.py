@@ -25,11 +25,28 @@ CANDIDATES = ("judge", "average", "flow")
 DECODERS = (*CANDIDATES, "stable")
 # Of a flow: share of the neighbours that it takes.
 _SHARE = 0.25
-# Where fewer neighbours are linked, classes are small (`_careful`).
+# Where fewer neighbours are linked, classes are small (`_careful`). So they are where the most
+# stable flow goes along no more than this share of the neighbours, and the threshold is higher.
 _ENOUGH_LINKED = 12
+_FINE_SHARE, _FINE_THRESHOLD = 0.4, 0.6
 # Neighbours that are worth linking, by the scale where a flow is most stable, at least so many.
 # Fewer rows than this take no time to speak of: all neighbours are linked.
-_WORTH, _FEWEST_NEIGHBORS, _FEW_ROWS = 1.5, 10, 20_000
+_WORTH, _FEWEST_NEIGHBORS, _FEW_ROWS = 2, 16, 5_000
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The most stable flow along the embeddings.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples,), int64
+    fine : bool
+        Whether it goes along few of the neighbours.
+    """
+
+    labels: np.ndarray
+    fine: bool
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class Decoder:
     kind: str = "judge"
     threshold: float = 0.5
 
-    def cut(self, graph: PairGraph) -> tuple[np.ndarray | None, PairGraph]:
+    def cut(self, graph: PairGraph) -> tuple[Cut | None, PairGraph]:
         """What "stable" cuts clusters by, and the graph to link along.
 
         It takes much memory, and the graph of the embeddings as given alone: best before there is
@@ -63,7 +80,7 @@ class Decoder:
 
         Returns
         -------
-        labels : ndarray of shape (n_samples,), int64, or None
+        cut : Cut or None
             None for decoders that do not cut.
         graph : PairGraph
             Of as many neighbours as clusters of that size are worth.
@@ -71,9 +88,10 @@ class Decoder:
         if self.kind != "stable":
             return None, graph
         labels, scale = stable_flow(graph)
+        cut = Cut(labels, scale <= _FINE_SHARE * graph.n_neighbors)
         if graph.n_nodes <= _FEW_ROWS:
-            return labels, graph
-        return labels, graph.narrowed(max(_FEWEST_NEIGHBORS, round(_WORTH * scale)))
+            return cut, graph
+        return cut, graph.narrowed(max(_FEWEST_NEIGHBORS, round(_WORTH * scale)))
 
     def __call__(
         self,
@@ -81,7 +99,7 @@ class Decoder:
         start: ClusterPairs,
         judge: Judge,
         constraints: NodeConstraints | None = None,
-        cut: np.ndarray | None = None,
+        cut: Cut | None = None,
     ) -> np.ndarray:
         """Partition of the samples, (n_samples,), int64.
 
@@ -93,7 +111,7 @@ class Decoder:
         judge : callable
         constraints : NodeConstraints, optional
             Kept by rounds and moves, not by a flow.
-        cut : ndarray of shape (n_samples,), int64, optional
+        cut : Cut, optional
             Of the method of that name.
         """
         *_, (_, labels) = partitions(
@@ -110,7 +128,7 @@ def partitions(
     lowest: float,
     constraints: NodeConstraints | None = None,
     *,
-    cut: np.ndarray | None = None,
+    cut: Cut | None = None,
     every: bool = False,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Threshold and partition; with `every`, after each threshold down to the lowest one."""
@@ -119,7 +137,8 @@ def partitions(
         yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), n_samples)
         return
     if kind == "stable":
-        lowest = _careful(lowest, links)
+        fine = cut is not None and cut.fine
+        lowest = _careful(max(lowest, _FINE_THRESHOLD) if fine else lowest, links)
     chosen = judge if kind == "judge" else similarity_judge
     rounds = run_rounds(
         start, chosen, lowest=lowest, constraints=constraints, blind=chosen is similarity_judge
@@ -130,7 +149,7 @@ def partitions(
             if cut is None:
                 labels = move_samples(links, labels, constraints)
             else:
-                labels = np.unique(labels * n_samples + cut, return_inverse=True)[1]
+                labels = np.unique(labels * n_samples + cut.labels, return_inverse=True)[1]
             yield threshold, labels
 
 
