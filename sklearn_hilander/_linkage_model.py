@@ -22,6 +22,7 @@ from sklearn_hilander._perceptron import (
     PerceptronSettings,
     kept_as_one,
     kept_perceptrons,
+    rows_to_see,
 )
 from sklearn_hilander._relations import graph_relations, probability_relations, smooth_by_links
 from sklearn_hilander._whitening import whiten_by_links
@@ -215,16 +216,23 @@ def train_linkage(
     checkpoint = checkpoint or Checkpoint()
 
     def stage(graphs: list[PairGraph], features: list[PairTable], number: int) -> list[np.ndarray]:
-        pairs = list(zip(data, graphs, strict=True))
-        same = np.concatenate([one.y[graph.i] == one.y[graph.j] for one, graph in pairs])
-        folds = [(one.fold_of[graph.i], one.fold_of[graph.j]) for one, graph in pairs]
-        fold_i, fold_j = (np.concatenate(ends) for ends in zip(*folds, strict=True))
-        table = np.concatenate([of_graph.stack() for of_graph in features])
+        ends = [(graph.i, graph.j) for graph in graphs]
+        folds = [(one.fold_of[i], one.fold_of[j]) for one, (i, j) in zip(data, ends, strict=True)]
+        same = np.concatenate(
+            [one.y[i] == one.y[j] for one, (i, j) in zip(data, ends, strict=True)]
+        )
+        seen = rows_to_see(len(same), settings, seed + number)
+        begin = np.cumsum([0, *map(len, features)])
+        parts = np.split(seen, np.searchsorted(seen, begin[1:-1]))
+        table = np.concatenate(
+            [rows.take(part - at) for rows, part, at in zip(features, parts, begin, strict=False)]
+        )
+        fold_i, fold_j = (np.concatenate(of_ends)[seen] for of_ends in zip(*folds, strict=True))
         networks, losses = kept_perceptrons(
             checkpoint,
             f"linkage {number}",
             table,
-            same,
+            same[seen],
             [outside_fold(fold, fold_i, fold_j) for fold in range(N_FOLDS)],
             settings=settings,
             seed=seed + number,

@@ -283,6 +283,17 @@ class PairTable:
         """Number of columns."""
         return self[:0].shape[1]
 
-    def stack(self) -> np.ndarray:
-        """All pairs, (n_pairs, n_features), float32."""
-        return self[:]
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """These pairs, (n_taken, n_features), float32; others are made block by block alone.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_taken,), int64
+            Ascending.
+        """
+        out = np.empty((len(rows), self.n_features), dtype=np.float32)
+        for start in range(0, self.n_rows, _BLOCK_ROWS):
+            begin, end = np.searchsorted(rows, [start, start + _BLOCK_ROWS])
+            if begin < end:
+                out[begin:end] = self[start : start + _BLOCK_ROWS][rows[begin:end] - start]
+        return out

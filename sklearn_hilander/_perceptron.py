@@ -164,7 +164,9 @@ def fit_perceptrons(
         mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
     else:
         mean, scale = start.mean.numpy(), start.scale.numpy()
-    rows = torch.from_numpy(((features - mean) / scale).clip(-CLAMP, CLAMP).astype(np.float32))
+    standard = np.subtract(features, mean, dtype=np.float32)
+    standard /= scale
+    rows = torch.from_numpy(standard.clip(-CLAMP, CLAMP, out=standard))
     goal = torch.from_numpy(np.asarray(targets, dtype=np.float32))
     weight = np.ones(n_rows) if weights is None else weights / weights.mean()
     weight = torch.from_numpy(weight.astype(np.float32))
@@ -339,6 +341,21 @@ def _forward(
     hidden = F.dropout(hidden, dropout, training=dropout > 0)
     hidden = F.gelu(torch.baddbmm(biases[1], hidden, weights[1]))
     return torch.baddbmm(biases[2], hidden, weights[2])[:, :, 0]
+
+
+def rows_to_see(n_rows: int, settings: PerceptronSettings, seed: int) -> np.ndarray:
+    """Rows for a table to train on: all, or some at random where batches would not meet all.
+
+    Returns
+    -------
+    ndarray of shape (n_seen,), int64
+        Ascending. At most twice as many as a network draws: memory does not grow without end.
+    """
+    batch_size = settings.batch_size
+    most = 2 * batch_size * n_training_steps(n_rows, batch_size)
+    if n_rows <= most:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(seed).choice(n_rows, most, replace=False))
 
 
 def n_training_steps(n_rows: int, batch_size: int) -> int:

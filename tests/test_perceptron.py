@@ -12,6 +12,7 @@ from sklearn_hilander._perceptron import (
     fit_perceptrons,
     kept_as_one,
     n_training_steps,
+    rows_to_see,
 )
 
 SETTINGS = PerceptronSettings(hidden_dim=16, learning_rate=2e-2, batch_size=64)
@@ -205,6 +206,19 @@ def test_one_network_says_what_several_say_in_the_mean(rng):
     said, wanted = sigmoid(one.log_odds(unseen)[0]), sigmoid(networks.mean_log_odds(unseen))
     assert np.abs(said - wanted).mean() < 0.05
     assert np.corrcoef(said, wanted)[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("n_rows", [1, 1_000, 50_000])
+def test_rows_that_batches_can_meet_are_all_seen(n_rows):
+    np.testing.assert_array_equal(rows_to_see(n_rows, SETTINGS, 0), np.arange(n_rows))
+
+
+def test_of_very_many_rows_some_are_seen():
+    n_rows = 10 * MAX_STEPS * SETTINGS.batch_size
+    seen = rows_to_see(n_rows, SETTINGS, 0)
+    assert len(seen) == 2 * MAX_STEPS * SETTINGS.batch_size
+    assert (np.diff(seen) > 0).all() and 0 <= seen[0] and seen[-1] < n_rows
+    assert (rows_to_see(n_rows, SETTINGS, 1) != seen).any()
 
 
 def test_networks_in_turn(rng):

@@ -4,7 +4,7 @@ from conftest import make_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander import _adjacency
+from sklearn_hilander import _adjacency, _pairs
 from sklearn_hilander._closeness import closeness_relations
 from sklearn_hilander._pair_graph import PairGraph, pair_graph
 from sklearn_hilander._pairs import unit_rows
@@ -24,7 +24,7 @@ def graph_of(X, k=8):
 
 def all_relations(graph, p):
     of_graph, of_p = graph_relations(graph), probability_relations(graph, p)
-    return (of_graph + of_p + closeness_relations(graph, graph.i, graph.j)).stack()
+    return (of_graph + of_p + closeness_relations(graph, graph.i, graph.j))[:]
 
 
 def closeness(cosine, rows):
@@ -80,7 +80,7 @@ def test_scales_are_at_least_one_and_at_most_all():
 
 def test_relations_in_the_graph_one_by_one(graph):
     """Against plain Python over rows of neighbours."""
-    relations = graph_relations(graph).stack()
+    relations = graph_relations(graph)[:]
     assert relations.dtype == np.float32
     k = graph.indices.shape[1]
     pairs = list(zip(graph.i.tolist(), graph.j.tolist(), strict=True))
@@ -123,7 +123,7 @@ def test_walk_relations_against_dense_matrices(graph):
             A[a, b] = np.exp(-away / np.sqrt(scale[a] * scale[b]))
     A = np.maximum(A, A.T) + np.eye(n)
     P = A / A.sum(axis=1, keepdims=True)
-    relations = graph_relations(graph).stack()
+    relations = graph_relations(graph)[:]
     walk = P / np.linalg.norm(P, axis=1, keepdims=True)
     assert_has_column(relations, (walk @ walk.T)[graph.i, graph.j])
     smooth = unit_rows(P @ unit_rows(P @ graph.features))
@@ -138,7 +138,7 @@ def test_relations_to_probabilities_against_dense_matrices(graph, p):
     P = np.eye(n)
     P[i, j] = P[j, i] = p
     present = P > 0
-    relations, smooth = probability_relations(graph, p).stack(), smooth_by_links(graph, p)
+    relations, smooth = probability_relations(graph, p)[:], smooth_by_links(graph, p)
     assert relations.dtype == smooth.dtype == np.float32
     degree, squares, shared = P.sum(axis=1), (P * P).sum(axis=1), (P @ P.T)[i, j]
     mass_i, mass_j = (P @ present)[i, j], (P @ present)[j, i]
@@ -179,7 +179,9 @@ def test_sums_over_common_neighbors_do_not_depend_on_the_blocks(graph, p, monkey
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 50])
-def test_relations_do_not_depend_on_the_blocks_that_they_are_read_in(graph, p, at_once):
+def test_relations_do_not_depend_on_the_blocks_that_they_are_read_in(
+    graph, p, at_once, monkeypatch
+):
     tables = (
         graph_relations(graph),
         graph_relations(graph, compact=True),
@@ -189,7 +191,11 @@ def test_relations_do_not_depend_on_the_blocks_that_they_are_read_in(graph, p, a
     for table in tables:
         starts = range(0, len(table), at_once)
         parts = [table[start : start + at_once] for start in starts]
-        np.testing.assert_array_equal(np.concatenate(parts), table.stack())
+        np.testing.assert_array_equal(np.concatenate(parts), table[:])
+        monkeypatch.setattr(_pairs, "_BLOCK_ROWS", at_once)
+        for some in (slice(None), slice(0, 0), slice(3, None, 5)):
+            rows = np.arange(len(table))[some]
+            np.testing.assert_array_equal(table.take(rows), table[:][rows])
 
 
 def test_compact_relations_are_the_others_to_three_digits(graph, p):
@@ -198,7 +204,7 @@ def test_compact_relations_are_the_others_to_three_digits(graph, p):
         lambda graph, **options: probability_relations(graph, p, **options),
         lambda graph, **options: closeness_relations(graph, graph.i, graph.j, **options),
     ):
-        whole, compact = relations(graph).stack(), relations(graph, compact=True).stack()
+        whole, compact = relations(graph)[:], relations(graph, compact=True)[:]
         np.testing.assert_array_equal(compact, whole.astype(np.float16))
 
 
@@ -210,7 +216,7 @@ def test_relations_are_the_same_once_rows_are_given_up(rng, n_features):
     assert given_up.features.shape == (240, min(n_features, 96))
     p = some_probabilities(whole, rng.normal(size=whole.n_nodes))
     for relations in (graph_relations, lambda graph: probability_relations(graph, p)):
-        np.testing.assert_array_equal(relations(given_up).stack(), relations(whole).stack())
+        np.testing.assert_array_equal(relations(given_up)[:], relations(whole)[:])
     assert given_up.n_nodes == whole.n_nodes
     np.testing.assert_array_equal(smooth_by_links(given_up, p), smooth_by_links(whole, p))
 
@@ -285,7 +291,7 @@ def test_closeness_relations_of_pairs_of_another_graph(rng, graph):
     i, j = np.triu_indices(graph.n_nodes, 1)
     near = closeness((graph.features @ graph.features.T)[i, j], graph.features)
     mean = closeness(graph.similarities[:, :2], graph.features).mean(axis=1)
-    relations = closeness_relations(graph, i, j).stack()
+    relations = closeness_relations(graph, i, j)[:]
     assert relations.shape == (len(i), 3)
     assert relations.dtype == np.float32
     assert_has_column(relations, near)
@@ -297,7 +303,7 @@ def test_the_zoom_of_the_space_changes_nothing(rng):
     X, _ = make_clusters(rng, spread=0.25)
     graph = graph_of(X)
     far = np.hstack([unit_rows(X), np.full((len(X), 1), 2.0)])
-    found, zoomed = graph_relations(graph).stack(), graph_relations(graph_of(far)).stack()
+    found, zoomed = graph_relations(graph)[:], graph_relations(graph_of(far))[:]
     smoothed = 28
     np.testing.assert_allclose(zoomed[:, :smoothed], found[:, :smoothed], atol=0.02)
     # Averages of rows are drawn to length 1 again, which the zoom does not leave alone.
@@ -362,8 +368,8 @@ def test_relations_of_any_rows_are_finite_and_as_many(seed, n, k, d, kind, certa
         "full": np.ones(len(graph.i)),
         "mixed": rng.choice([0.0, 0.01, 0.5, 1.0], len(graph.i)),
     }[certainty].astype(np.float32)
-    of_graph, of_p = graph_relations(graph).stack(), probability_relations(graph, p).stack()
-    of_cosine = closeness_relations(graph, graph.i, graph.j).stack()
+    of_graph, of_p = graph_relations(graph)[:], probability_relations(graph, p)[:]
+    of_cosine = closeness_relations(graph, graph.i, graph.j)[:]
     smooth = smooth_by_links(graph, p)
     assert of_graph.shape == (len(graph.i), 50)
     assert of_p.shape == (len(graph.i), 25)
