@@ -256,9 +256,11 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
             (mean[highest], np.concatenate(of_classes), Decoder(kind, float(thresholds[at])))
         )
     best, of_best, _ = max(found, key=lambda one: one[0])
-    for score, of_classes, decoder in found:
-        if best - score <= (of_best - of_classes).std() / len(of_best) ** 0.5:
-            break
+    decoder = next(
+        decoder
+        for score, of_classes, decoder in found
+        if best - score <= (of_best - of_classes).std() / len(of_best) ** 0.5
+    )
     return found[0][-1].threshold, decoder
 
 
