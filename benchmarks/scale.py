@@ -33,7 +33,7 @@ STAGES = {
     "embeddings": [("_clustering", "canonical_embeddings")],
     "search": [("_relational", "build_neighbor_graph")],
     "search within two hops": [("_relational", "search_two_hops")],
-    "pairs": [("_relational", "pair_graph"), ("_pair_graph", "adjacency_of")],
+    "pairs": [("_pair_graph", "candidate_pairs"), ("_pair_graph", "adjacency_of")],
     "common neighbours": [("_pair_graph", "common_neighbors")],
     "flows": [
         ("_flow_relations", "flow_clusters"),

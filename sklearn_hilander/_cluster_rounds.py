@@ -177,16 +177,16 @@ def cluster_by_relations(
 
     begin("the search for neighbours")
     graph = build_graph(features) if n_samples > 1 else None
-    if graph is None or len(graph.i) == 0:
+    if graph is None or not (graph.similarities > 0).any():
         return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
     if model.decoder.kind == "stable":
-        begin(f"clusters of flows along {len(graph.i):,} pairs")
+        begin(f"clusters of flows along up to {graph.n_neighbors} neighbours")
     cut, near = model.decoder.cut(graph)
     begin(f"linkage of {len(near.i):,} pairs")
     links = model.linkage(near, build_again)
     del near
-    # Neighbours are kept, their pairs are no longer needed.
-    graph = replace(graph, i=graph.i[:0].copy(), j=graph.j[:0].copy())
+    # Neighbours are kept, their pairs and all else are no longer needed.
+    graph = replace(graph)
     i, j = links.graph.i, links.graph.j
     clusters = single_samples(links, weights)
     # Their sums are all that is needed of the views.

@@ -16,7 +16,7 @@ import torch
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from sklearn_hilander._distances import DistanceGraph, nearest_of
-from sklearn_hilander._pair_graph import PairGraph, pair_graph
+from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import dot_at, unit_rows
 from sklearn_hilander._two_hops import search_two_hops
 
@@ -61,7 +61,7 @@ class EmbeddedGraph:
     def pair_graph(self, n_neighbors: int) -> PairGraph:
         """Neighbours within two steps along the edges, by the embeddings."""
         k = min(n_neighbors, len(self.features) - 1)
-        return pair_graph(self.features, *search_two_hops(self.features, self.places, k))
+        return PairGraph(self.features, *search_two_hops(self.features, self.places, k))
 
 
 def graph_builder_within(embedded: EmbeddedGraph, n_neighbors: int) -> Callable[..., PairGraph]:
@@ -73,7 +73,7 @@ def graph_builder_within(embedded: EmbeddedGraph, n_neighbors: int) -> Callable[
     def build(features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
         if before is None:
             return embedded.pair_graph(n_neighbors)
-        return pair_graph(features, *search_two_hops(features, before.indices))
+        return PairGraph(features, *search_two_hops(features, before.indices))
 
     return build
 

@@ -8,7 +8,7 @@ as given, then that of embeddings whitened by the probabilities found there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -143,7 +143,7 @@ def run_stages(
         give_back_memory()
         features = whiten_by_links(graph, p, SHRINKAGE)
         graph.forget()
-        new = _without(~near, build_graph(features, graph))
+        new = build_graph(features, graph).without_pairs_of(~near)
         del features
         if len(new.i) == 0:
             # A few rows around their own mean may have no neighbour at all.
@@ -168,14 +168,6 @@ def run_stages(
         links.append(Links(new, p, (smooth, new.main_features, centred)))
         new.forget("ranks")
     return links
-
-
-def _without(rows: np.ndarray, graph: PairGraph) -> PairGraph:
-    """The graph without the pairs of some rows."""
-    if not rows.any():
-        return graph
-    kept = ~(rows[graph.i] | rows[graph.j])
-    return replace(graph, i=graph.i[kept], j=graph.j[kept])
 
 
 def train_linkage(

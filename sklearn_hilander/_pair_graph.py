@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -31,15 +31,27 @@ class PairGraph:
         Unit rows.
     indices : ndarray of shape (n_nodes, n_neighbors), int64
     similarities : ndarray of shape (n_nodes, n_neighbors), float32
-    i, j : ndarray of shape (n_pairs,), int64
-        Pairs, ``i < j``, sorted.
+        An edge of similarity 0 is none.
     """
 
     features: np.ndarray
     indices: np.ndarray
     similarities: np.ndarray
-    i: np.ndarray
-    j: np.ndarray
+
+    @cached_property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of each pair, ``i < j``, sorted; each (n_pairs,), int64."""
+        return candidate_pairs(self.indices, self.similarities > 0)
+
+    @property
+    def i(self) -> np.ndarray:
+        """The end of each pair with the smaller number, (n_pairs,), int64."""
+        return self.pairs[0]
+
+    @property
+    def j(self) -> np.ndarray:
+        """The other end of each pair, (n_pairs,), int64."""
+        return self.pairs[1]
 
     @property
     def n_nodes(self) -> int:
@@ -105,24 +117,25 @@ class PairGraph:
                 vars(self).pop(name, None)
 
     def narrowed(self, n_neighbors: int) -> PairGraph:
-        """The graph of so many of the neighbours; this one gives up its pairs."""
+        """The graph of so many of the neighbours."""
         if n_neighbors >= self.n_neighbors:
             return self
         nearest = (
             np.ascontiguousarray(of_all[:, :n_neighbors])
             for of_all in (self.indices, self.similarities)
         )
-        self.forget()
-        vars(self).update(i=self.i[:0].copy(), j=self.j[:0].copy())
-        return pair_graph(self.features, *nearest)
+        return PairGraph(self.features, *nearest)
+
+    def without_pairs_of(self, rows: np.ndarray) -> PairGraph:
+        """The graph without the pairs of some rows, (n_nodes,), bool."""
+        if not rows.any():
+            return self
+        kept = ~(rows[self.i] | rows[self.j])
+        left = replace(self)
+        vars(left)["pairs"] = (self.i[kept], self.j[kept])
+        return left
 
     def keep_main_features(self) -> None:
         """Give up the rows for those along their main axes, and for the cosines of the pairs."""
         self.cosines, self.centred_cosines  # noqa: B018
         vars(self)["features"] = self.main_features
-
-
-def pair_graph(features: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -> PairGraph:
-    """Pairs of a neighbour graph; an edge of similarity 0 is none."""
-    i, j = candidate_pairs(indices, similarities > 0)
-    return PairGraph(features, indices, similarities, i, j)

@@ -12,7 +12,7 @@ from sklearn_hilander._cluster_pairs import ClusterPairs
 from sklearn_hilander._decoders import Decoder
 from sklearn_hilander._linkage_model import LinkageModel
 from sklearn_hilander._neighbors import build_neighbor_graph
-from sklearn_hilander._pair_graph import PairGraph, pair_graph
+from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import sigmoid
 from sklearn_hilander._perceptron import Perceptrons
 from sklearn_hilander._two_hops import search_two_hops
@@ -56,10 +56,10 @@ def graph_builder(
 
     def build(features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
         if before is not None and algorithm != "brute" and len(features) > _FEW_ROWS:
-            return pair_graph(features, *search_two_hops(features, before.indices))
+            return PairGraph(features, *search_two_hops(features, before.indices))
         graph = build_neighbor_graph(
             torch.from_numpy(features), n_neighbors, algorithm=algorithm, **search
         )
-        return pair_graph(features, graph.indices.numpy(), graph.similarities.numpy())
+        return PairGraph(features, graph.indices.numpy(), graph.similarities.numpy())
 
     return build

@@ -10,6 +10,7 @@ communities across time scales", PNAS 2010, ask the same of a walk's length).
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 
 from sklearn_hilander._flow import flow_clusters, merge_clusters
 from sklearn_hilander._pair_graph import PairGraph
@@ -23,6 +24,7 @@ _AS_GOOD = 0.01
 _FALLEN = 0.07
 # Of more samples than this, so many stretches of so many tell the scale. They lie cell by cell.
 _MOST_NODES, _N_STRETCHES, _STRETCH = 50_000, 20, 400
+_BLOCK_ROWS = 65_536
 # Clusters are about as large as the walk looks far: so many of them are looked for at least.
 _FEWEST_CLUSTERS = 4
 
@@ -45,52 +47,72 @@ def stable_flow(graph: PairGraph) -> tuple[np.ndarray, int]:
     farthest = max(1, graph.n_nodes // _FEWEST_CLUSTERS)
     reach = (min(round(share * graph.n_neighbors), farthest) for share in _SHARES)
     scales = sorted({max(1, q) for q in reach})
-    cosine = graph.cosines[0].clip(0, 1)
-
-    def along(q: int) -> np.ndarray:
-        return graph.times_near(q) * cosine
-
-    i, j, part, counted = _sample(graph)
+    indices, similarities, counted = _sample(graph.indices, graph.similarities)
     # Which scale is stable, merges alone tell as well. Not those that go on from the clusters of
     # another scale: they agree with it, whatever the samples are.
     rough: list[np.ndarray] = []
     agreement: list[float] = []
     for q in scales:
-        weights = along(q)[part]
-        rough.append(merge_clusters(i, j, weights, len(counted))[counted])
+        walk = _walk(indices[:, :q], similarities[:, :q])
+        rough.append(merge_clusters(*walk, len(counted))[counted])
         if len(rough) > 1:
             agreement.append(bcubed_f_score(*rough[-2:]))
             if agreement[-1] < max(agreement) - _FALLEN:
                 break
     scale = scales[most_stable(agreement)]
-    return flow_clusters(graph.i, graph.j, along(scale), graph.n_nodes), scale
+    walk = _walk(graph.indices[:, :scale], graph.similarities[:, :scale])
+    return flow_clusters(*walk, graph.n_nodes), scale
 
 
-def _sample(graph: PairGraph) -> tuple[np.ndarray, np.ndarray, slice | np.ndarray, np.ndarray]:
+def _walk(
+    indices: np.ndarray, similarities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of neighbours and their weights, twice the similarity where it is mutual.
+
+    Returns
+    -------
+    i, j : ndarray of shape (n_pairs,), int64
+    weights : ndarray of shape (n_pairs,), float32
+    """
+    n, q = indices.shape
+    pointers = np.arange(0, n * q + 1, q)
+    # Places that are left over are of similarity 0.
+    entries = similarities.reshape(-1), indices.reshape(-1), pointers
+    edges = sp.csr_array(entries, shape=(n, n), copy=True)
+    edges.eliminate_zeros()
+    pairs = sp.triu(edges + edges.T, k=1, format="coo")
+    i, j = (ends.astype(np.int64) for ends in (pairs.row, pairs.col))
+    return i, j, pairs.data
+
+
+def _sample(
+    indices: np.ndarray, similarities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of very many samples some stretches, and whatever is beside them.
 
     Returns
     -------
-    i, j : ndarray of shape (n_kept,), int64
-        Their pairs.
-    part : slice or ndarray of shape (n_kept,), int64
-        Which of all pairs these are.
-    counted : ndarray of shape (n_sampled,), bool
+    indices : ndarray of shape (n_kept, n_neighbors)
+    similarities : ndarray of shape (n_kept, n_neighbors), float32
+        0 where the neighbour is not kept.
+    counted : ndarray of shape (n_kept,), bool
         Who is in a stretch: the others lack some of their neighbours.
     """
-    n = graph.n_nodes
-    within = np.ones(n, dtype=bool)
+    n = len(indices)
     if n <= _MOST_NODES:
-        return graph.i, graph.j, slice(None), within
-    within[:] = False
+        return indices, similarities, np.ones(n, dtype=bool)
+    within = np.zeros(n, dtype=bool)
     for start in np.linspace(0, n - _STRETCH, _N_STRETCHES).astype(int):
         within[start : start + _STRETCH] = True
     beside = within.copy()
-    touching = within[graph.i] | within[graph.j]
-    beside[graph.i[touching]] = beside[graph.j[touching]] = True
-    part = np.flatnonzero(beside[graph.i] & beside[graph.j])
+    beside[indices[within]] = True
+    for start in range(0, n, _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        beside[part] |= within[indices[part]].any(axis=1)
     number = np.cumsum(beside) - 1
-    return number[graph.i[part]], number[graph.j[part]], part, within[beside]
+    neighbors = indices[beside]
+    near = np.where(beside[neighbors], similarities[beside], np.float32(0))
+    return np.where(near > 0, number[neighbors], 0), near, within[beside]
 
 
 def most_stable(agreement: list[float]) -> int:

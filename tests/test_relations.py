@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sklearn_hilander import _adjacency, _pairs
 from sklearn_hilander._closeness import closeness_relations
-from sklearn_hilander._pair_graph import PairGraph, pair_graph
+from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander._relations import (
@@ -64,7 +64,7 @@ def test_pair_graph_leaves_out_empty_edges():
     graph = graph_builder(3)(features)
     assert graph.n_nodes == 4
     assert list(zip(graph.i, graph.j, strict=True)) == [(0, 1), (2, 3)]
-    again = pair_graph(features, graph.indices, graph.similarities)
+    again = PairGraph(features, graph.indices, graph.similarities)
     np.testing.assert_array_equal(again.i, graph.i)
 
 
@@ -430,7 +430,7 @@ def test_full_shrinkage_only_centres(rng, graph, p):
 
 def test_whitening_turns_with_the_space_and_ignores_the_scale_of_p(rng, graph, p):
     turn = np.linalg.qr(rng.normal(size=(12, 12)))[0].astype(np.float32)
-    turned = PairGraph(graph.features @ turn, graph.indices, graph.similarities, graph.i, graph.j)
+    turned = PairGraph(graph.features @ turn, graph.indices, graph.similarities)
     rows = whiten_by_links(graph, p, 0.3)
     np.testing.assert_allclose(whiten_by_links(turned, p, 0.3), rows @ turn, atol=1e-4)
     np.testing.assert_allclose(whiten_by_links(graph, p / 4, 0.3), rows, atol=1e-4)
