@@ -70,8 +70,9 @@ class HiLanderClustering(
     ----------
     n_neighbors : int, optional
         Neighbours of each sample, itself not counted. None means what suits the architecture:
-        40 for "relational", which looks at several scales up to this one; 9 for the others
-        and without a model.
+        40 for "relational", which looks at several scales up to this one, and without labels
+        links the nearest 16 or more alone where there are many rows in small clusters; 9 for
+        the others and without a model.
     linkage_threshold : float or "auto", default="auto"
         Pairs at or under this linkage probability are not joined. "auto" takes the value that did
         best on classes held out of meta-training; 0.5 where there is none.
@@ -162,8 +163,8 @@ class HiLanderClustering(
         The meta-trained model; None if there was no training.
     selected_ : {"judge", "average", "flow", "stable"} or None
         What puts rows into clusters: of the network that judges pairs of clusters, average linkage,
-        and the map equation of a walk along the linkage probabilities, the one that did best on
-        classes held out of meta-training; for the model that comes with the package average
+        and the map equation of a walk along the linkage probabilities, the first within a
+        standard error of the best on classes held out of meta-training; for the model that comes with the package average
         linkage, cut where a walk along the embeddings has its most stable clusters. None for the
         paper's networks and without a model.
     loss_curve_ : list of float
