@@ -23,7 +23,7 @@ _FIRST_SHARE, _FEWEST_FIRST = 0.5, 16
 # Of a search within two hops: share of the neighbours that its second step takes.
 _SECOND_SHARE = 0.5
 # It is repeated until so few of the nearest quarter are new, looked at for some of the rows.
-_SETTLED, _NEAREST, _LOOKED_AT = 0.1, 0.25, 4_096
+_SETTLED, _NEAREST, _LOOKED_AT = 0.035, 0.25, 4_096
 _MOST_HOPS = 6
 # Products that are held at once, and those of them that wait to be looked at together.
 _BLOCK_CELLS = 500_000

@@ -188,9 +188,10 @@ def cluster_by_relations(
     # Neighbours are kept, their pairs and all else are no longer needed.
     graph = replace(graph)
     i, j = links.graph.i, links.graph.j
-    clusters = single_samples(links, weights)
-    # Their sums are all that is needed of the views.
+    # Sums are all that is needed of the views: each is given up once it has been seen.
+    views = list(links.views)
     links = replace(links, views=())
+    clusters = single_samples(replace(links, views=_given_up(views)), weights)
     give_back_memory()
     log = log_of(clusters)
 
@@ -222,6 +223,11 @@ def cluster_by_relations(
         graph=graph,
         rounds=Rounds(clusters, log, thresholds[-1], partition),
     )
+
+
+def _given_up(parts: list[np.ndarray]) -> Iterator[np.ndarray]:
+    while parts:
+        yield parts.pop(0)
 
 
 def _rounds_through(

@@ -164,9 +164,9 @@ class HiLanderClustering(
     selected_ : {"judge", "average", "flow", "stable"} or None
         What puts rows into clusters: of the network that judges pairs of clusters, average linkage,
         and the map equation of a walk along the linkage probabilities, the first within a
-        standard error of the best on classes held out of meta-training; for the model that comes with the package average
-        linkage, cut where a walk along the embeddings has its most stable clusters. None for the
-        paper's networks and without a model.
+        standard error of the best on classes held out of meta-training; for the model that
+        comes with the package average linkage, cut where a walk along the embeddings has its
+        most stable clusters. None for the paper's networks and without a model.
     loss_curve_ : list of float
         Mean loss of each epoch or pass; empty if there was no training.
     n_iter_ : int

@@ -164,7 +164,7 @@ def run_stages(
         smooth = smooth_by_links(new, p)
         new.forget("main_features", "ranks")
         # Averages of many rows are taken along the main axes.
-        centred = main_axes(graph.features - graph.features.mean(axis=0))
+        centred = main_axes(graph.features, centred=True)
         links.append(Links(new, p, (smooth, new.main_features, centred)))
         new.forget("ranks")
     return links

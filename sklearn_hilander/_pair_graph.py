@@ -14,11 +14,22 @@ from sklearn_hilander._adjacency import (
     common_neighbors,
     entry_ranks,
 )
-from sklearn_hilander._pairs import candidate_pairs, main_axes, mean_cosine, pair_dot, unit_rows
+from sklearn_hilander._pairs import (
+    candidate_pairs,
+    in_blocks,
+    main_axes,
+    mean_cosine,
+    pair_dot,
+    unit_rows,
+)
 
 DERIVED = (
     "cosines", "centred_cosines", "ranks", "entry_ranks", "adjacency", "common", "main_features",
 )  # fmt: skip
+
+
+# Unit rows are this much of a length away from the origin, squared, that are far off centre.
+_OFF_CENTER, _TINY = 0.5, 1e-12
 
 
 @dataclass(frozen=True)
@@ -91,9 +102,24 @@ class PairGraph:
     @cached_property
     def centred_cosines(self) -> tuple[np.ndarray, float]:
         """The same of the rows as seen from the mean of all."""
-        centred = self.features - self.features.mean(axis=0)
-        centred = unit_rows(centred, in_place=True)
-        return pair_dot(centred, self.i, self.j), mean_cosine(centred)
+        X = self.features
+        mean = X.mean(axis=0)
+        square = float(mean @ mean)
+        if square > _OFF_CENTER:
+            # Small differences of large numbers, if they were not those of the rows themselves.
+            centred = unit_rows(X - mean, in_place=True)
+            return pair_dot(centred, self.i, self.j), mean_cosine(centred)
+        toward = X @ mean
+        lengths = np.einsum("ij,ij->i", X, X) - 2 * toward + square
+        shrink = 1 / np.sqrt(np.maximum(lengths, _TINY))
+        cosine = self.cosines[0]
+
+        def block(rows: slice) -> np.ndarray:
+            i, j = self.i[rows], self.j[rows]
+            return (cosine[rows] - toward[i] - toward[j] + square) * shrink[i] * shrink[j]
+
+        chance = (shrink @ X - shrink.sum() * mean) / len(X)
+        return in_blocks(len(self.i), block), float(chance @ chance)
 
     @cached_property
     def main_features(self) -> np.ndarray:
@@ -131,9 +157,13 @@ class PairGraph:
         if not rows.any():
             return self
         kept = ~(rows[self.i] | rows[self.j])
-        left = replace(self)
-        vars(left)["pairs"] = (self.i[kept], self.j[kept])
-        return left
+        return self.with_pairs(self.i[kept], self.j[kept])
+
+    def with_pairs(self, i: np.ndarray, j: np.ndarray) -> PairGraph:
+        """The graph with other pairs; nothing else is derived."""
+        other = replace(self)
+        vars(other)["pairs"] = (i, j)
+        return other
 
     def keep_main_features(self) -> None:
         """Give up the rows for those along their main axes, and for the cosines of the pairs."""

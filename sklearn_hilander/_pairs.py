@@ -152,12 +152,22 @@ def mean_cosine(X: np.ndarray) -> float:
     return float(mean @ mean)
 
 
-def main_axes(X: np.ndarray) -> np.ndarray:
-    """Rows along their main axes alone, where they have more dimensions than averages need."""
+def main_axes(X: np.ndarray, *, centred: bool = False) -> np.ndarray:
+    """Rows along their main axes alone, where they have more dimensions than averages need.
+
+    With `centred`, of the rows as seen from the mean of all.
+    """
+    mean = X.mean(axis=0)
     if X.shape[1] <= _MANY_DIMENSIONS:
-        return X
-    _, vectors = np.linalg.eigh(X.T @ X)
-    return X @ vectors[:, -_MAIN_DIMENSIONS:]
+        return X - mean if centred else X
+    squares = X.T @ X
+    if centred:
+        squares -= len(X) * np.outer(mean, mean)
+    axes = np.linalg.eigh(squares)[1][:, -_MAIN_DIMENSIONS:]
+    along = X @ axes
+    if centred:
+        along -= mean @ axes
+    return along
 
 
 def scale_rows(A: sp.csr_array, factors: np.ndarray) -> sp.csr_array:

@@ -10,7 +10,7 @@ def links_of(n, pairs, p, views):
     """Pairs and their probabilities; the judge does not look at the rest of the graph."""
     i, j = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     none = np.zeros((n, 0))
-    graph = PairGraph(views[0], none.astype(np.int64), none.astype(np.float32), i, j)
+    graph = PairGraph(views[0], none.astype(np.int64), none.astype(np.float32)).with_pairs(i, j)
     return Links(graph, np.asarray(p, dtype=np.float32), tuple(views))
 
 
