@@ -274,7 +274,9 @@ def draw(results: list[dict], path: Path) -> None:
         if axis is not quality:
             axis.set(yscale="log")
         if axis.lines:
-            axis.legend(fontsize="small")
+            # Eleven stages leave no room among their lines.
+            beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+            axis.legend(fontsize="small", **(beside if axis is of_stages else {}))
     quality.set(ylim=(0, 1.02))
     for axis in axes[1]:
         axis.set(xlabel="rows")

@@ -28,7 +28,7 @@ _SHARE = 0.25
 # Where fewer neighbours are linked, classes are small (`_careful`). So they are where the most
 # stable flow goes along no more than this share of the neighbours, and the threshold is higher.
 _FINE_SHARE, _FINE_THRESHOLD = 0.4, 0.6
-_ENOUGH_LINKED, _ENOUGH_LINKED_FINE = 10, 12
+_ENOUGH_LINKED = 12
 # Neighbours that are worth linking, by the scale where a flow is most stable, at least so many.
 # Fewer rows than this take no time to speak of: all neighbours are linked.
 _WORTH, _FEWEST_NEIGHBORS, _FEW_ROWS = 2, 16, 5_000
@@ -137,10 +137,8 @@ def partitions(
         yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), n_samples)
         return
     if kind == "stable":
-        if cut is not None and cut.fine:
-            lowest = _careful(max(lowest, _FINE_THRESHOLD), links, _ENOUGH_LINKED_FINE)
-        else:
-            lowest = _careful(lowest, links, _ENOUGH_LINKED)
+        fine = cut is not None and cut.fine
+        lowest = _careful(max(lowest, _FINE_THRESHOLD) if fine else lowest, links)
     chosen = judge if kind == "judge" else similarity_judge
     rounds = run_rounds(
         start, chosen, lowest=lowest, constraints=constraints, blind=chosen is similarity_judge
@@ -155,14 +153,14 @@ def partitions(
             yield threshold, labels
 
 
-def _careful(threshold: float, links: Links, enough: int) -> float:
-    """A threshold that rises to 1 as fewer neighbours are linked than are enough.
+def _careful(threshold: float, links: Links) -> float:
+    """A threshold that rises to 1 as fewer neighbours are linked.
 
     Averages over the pairs of large clusters are sure even where single probabilities are not.
     Small clusters have few pairs, and each must do for itself.
     """
     n_linked = 2 * float(links.probability.sum()) / links.graph.n_nodes
-    enough = min(enough, links.graph.n_neighbors)
+    enough = min(_ENOUGH_LINKED, links.graph.n_neighbors)
     return 1 - (1 - threshold) * min(1.0, n_linked / enough)
 
 

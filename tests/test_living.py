@@ -323,7 +323,9 @@ def test_contradictions_change_nothing(unseen):
     clusterer = HiLanderClustering().fit(X)
     before = dict(vars(clusterer))
     n = len(X)
-    same = np.flatnonzero(clusterer.labels_ == clusterer.labels_[0])[:2].tolist()
+    # The last five rows are copies of the first.
+    labels = clusterer.labels_[: n - 5]
+    same = np.flatnonzero(labels == np.bincount(labels).argmax())[:2].tolist()
     other = int(np.flatnonzero(clusterer.labels_ != clusterer.labels_[0])[0])
     for call, said, message in (
         (clusterer.fit, dict(cannot_link=[(0, n - 5)]), f"rows 0 and {n - 5} are exact copies"),

@@ -93,7 +93,7 @@ def test_an_exact_search_goes_all_the_way(rng, monkeypatch):
     X = unit_rows(rng.normal(size=(40, 5)))
     ring = np.stack([np.roll(np.arange(40), -step) for step in (1, 2, 3, 4)], axis=1)
     start = graph_builder(4)(X)
-    before = type(start)(X, ring, start.similarities, start.i, start.j)
+    before = type(start)(X, ring, start.similarities)
     _, exact = nearest(X, 4)
     of_brute = graph_builder(4, algorithm="brute")(X, before)
     np.testing.assert_array_equal(of_brute.indices, exact)
