@@ -226,6 +226,7 @@ def cluster_by_relations(
 
 
 def _given_up(parts: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Each part in turn; the list lets go of it, so that its memory can be freed."""
     while parts:
         yield parts.pop(0)
 

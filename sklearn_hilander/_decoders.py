@@ -76,14 +76,14 @@ class Decoder:
         Parameters
         ----------
         graph : PairGraph
-            It gives up its pairs if there are many rows and the most stable clusters are small.
 
         Returns
         -------
         cut : Cut or None
             None for decoders that do not cut.
         graph : PairGraph
-            Of as many neighbours as clusters of that size are worth.
+            The same; or, of many rows in small clusters, one of as many neighbours as these are
+            worth.
         """
         if self.kind != "stable":
             return None, graph

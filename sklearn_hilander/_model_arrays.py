@@ -38,8 +38,8 @@ from sklearn_hilander._persistence import (
 from sklearn_hilander._relational import RelationalModel, graph_builder
 from sklearn_hilander._row_judge import Known, RowJudge, row_relations
 
-# To be raised when the relations of pairs, clusters or rows change their meaning, or the stages
-# their number: weights of before would load and mislead, or be refused without a reason.
+# To be raised when the relations of pairs, clusters or rows change their meaning, or the way the
+# stages are described: weights of before would load and mislead, or be refused without a reason.
 RELATIONS_VERSION = 4
 MAX_WIDTH = 2**24
 MAX_NETWORKS = 1_000

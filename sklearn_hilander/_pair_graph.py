@@ -26,9 +26,7 @@ from sklearn_hilander._pairs import (
 DERIVED = (
     "cosines", "centred_cosines", "ranks", "entry_ranks", "adjacency", "common", "main_features",
 )  # fmt: skip
-
-
-# Unit rows are this much of a length away from the origin, squared, that are far off centre.
+# Unit rows whose mean has a larger squared length than this are far off centre.
 _OFF_CENTER, _TINY = 0.5, 1e-12
 
 

@@ -157,15 +157,15 @@ def main_axes(X: np.ndarray, *, centred: bool = False) -> np.ndarray:
 
     With `centred`, of the rows as seen from the mean of all.
     """
-    mean = X.mean(axis=0)
+    mean = X.mean(axis=0) if centred else None
     if X.shape[1] <= _MANY_DIMENSIONS:
-        return X - mean if centred else X
+        return X if mean is None else X - mean
     squares = X.T @ X
-    if centred:
+    if mean is not None:
         squares -= len(X) * np.outer(mean, mean)
     axes = np.linalg.eigh(squares)[1][:, -_MAIN_DIMENSIONS:]
     along = X @ axes
-    if centred:
+    if mean is not None:
         along -= mean @ axes
     return along
 

@@ -56,29 +56,28 @@ def search_two_hops(
     measures", WWW 2011: a neighbour of a neighbour is likely to be a neighbour.
     """
     n = len(features)
-    old_first = old_second = None
     if isinstance(graph, np.ndarray):
         k = n_neighbors or graph.shape[1]
         first, second = _steps(graph, share)
-        if looked_at is not None:
-            old_first, old_second = _steps(looked_at, share)
     else:
         k = n_neighbors or 1
         first, second = graph, _strongest(graph, share)
-    new_second = second if old_second is None else _without(second, old_second)
-    del old_second
+    if looked_at is not None:
+        old_first, old_second = _steps(looked_at, share)
+        new_second = _without(second, old_second)
+        del old_second
     rows = torch.from_numpy(np.ascontiguousarray(features))
     found = np.empty((n, k), dtype=np.int32 if n < 2**31 else np.int64)
     similarities = np.empty((n, k), dtype=np.float32)
     for block in _blocks(first, second):
         near = first[block]
-        new = near if old_first is None else _without(near, old_first[block])
-        candidates = new @ second + near
-        if old_first is not None:
-            # After an old first step, new second ones.
-            candidates = candidates + _without(near, new) @ new_second
-        candidates = candidates.tocsr()
-        closeness, found[block] = _nearest(rows, block, candidates, k)
+        if looked_at is None:
+            candidates = near @ second + near
+        else:
+            # Any second step after a new first one, and after an old one new ones.
+            new = _without(near, old_first[block])
+            candidates = new @ second + near + _without(near, new) @ new_second
+        closeness, found[block] = _nearest(rows, block, candidates.tocsr(), k)
         similarities[block] = closeness.clip(0, 1)
     return found, similarities
 
