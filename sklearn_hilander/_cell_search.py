@@ -8,6 +8,7 @@ construction for generic similarity measures", WWW 2011).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,13 +18,14 @@ from sklearn_hilander._cells import cell_centroids, nearest_cells
 from sklearn_hilander._exact_search import search_exact
 from sklearn_hilander._two_hops import search_two_hops
 
-# Cells that each row is compared with, and the share of the neighbours that are looked for there.
-_PROBES = 12
+# Cells that each row is compared with, so many more whenever there are twice as many; and the share
+# of the neighbours that are looked for there.
+_PROBES_A_DOUBLING = 3.0
 _FIRST_SHARE, _FEWEST_FIRST = 0.5, 16
 # Of a search within two hops: share of the neighbours that its second step takes.
-_SECOND_SHARE = 0.5
+_SECOND_SHARE = 0.33
 # It is repeated until so few of the nearest quarter are new, looked at for some of the rows.
-_SETTLED, _NEAREST, _LOOKED_AT = 0.035, 0.25, 4_096
+_SETTLED, _NEAREST, _LOOKED_AT = 0.02, 0.25, 4_096
 _MOST_HOPS = 6
 # Products that are held at once, and those of them that wait to be looked at together.
 _BLOCK_CELLS = 500_000
@@ -62,6 +64,32 @@ def search_by_cells(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return indices, similarities
 
 
+def search_wider(rows: np.ndarray, indices: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find more neighbours than were found before, within two steps along these.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features), float32
+        Unit rows.
+    indices : ndarray of shape (n_rows, n_before), int64
+    k : int
+        At most ``n_rows - 1``.
+
+    Returns
+    -------
+    indices, similarities : ndarray of shape (n_rows, k)
+        As of `search_by_cells`.
+    """
+    wider, similarities = search_two_hops(rows, indices, k, share=1.0)
+    _complete(rows, wider, similarities)
+    return wider, similarities
+
+
+def _n_probes(n_cells: int) -> int:
+    """Cells that each row is compared with, the nearest ones: 25 of 300, 35 of 3,000."""
+    return min(n_cells, max(1, round(_PROBES_A_DOUBLING * math.log2(n_cells))))
+
+
 def _share_of_new(indices: np.ndarray, before: np.ndarray) -> float:
     """Share of the nearest neighbours that were none before."""
     some = np.linspace(0, len(indices) - 1, min(len(indices), _LOOKED_AT)).astype(np.int64)
@@ -90,7 +118,7 @@ def _within_cells(rows: np.ndarray, k: int) -> np.ndarray:
     """The k nearest rows in each row's nearest cells, (n_rows, k); itself where they are fewer."""
     centroids = cell_centroids(rows)
     n_rows, n_cells = len(rows), len(centroids)
-    n_probes = min(_PROBES, n_cells)
+    n_probes = _n_probes(n_cells)
     cells = nearest_cells(rows, centroids, n_probes)
     members, begin = _grouped(cells[:, 0], n_cells)
     best = _Best(n_rows, k)

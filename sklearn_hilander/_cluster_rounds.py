@@ -20,7 +20,7 @@ from sklearn_hilander._cluster_pairs import (
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._judge import run_rounds
 from sklearn_hilander._memory import give_back_memory
-from sklearn_hilander._pair_graph import PairGraph
+from sklearn_hilander._pair_graph import PairGraph, PairGraphBuilder
 from sklearn_hilander._pairs import pair_sum
 from sklearn_hilander._relational import RelationalModel
 from sklearn_hilander._types import Merges
@@ -134,7 +134,7 @@ def cluster_by_relations(
     features: np.ndarray,
     weights: np.ndarray,
     model: RelationalModel,
-    build_graph: Callable[..., PairGraph],
+    build_graph: PairGraphBuilder,
     linkage_threshold: float,
     max_levels: int | None = None,
     constraints: NodeConstraints | None = None,
@@ -149,8 +149,7 @@ def cluster_by_relations(
     weights : ndarray of shape (n_samples,)
         How many rows each sample stands for.
     model : RelationalModel
-    build_graph : callable
-        Of `graph_builder`.
+    build_graph : PairGraphBuilder
     linkage_threshold : float
     max_levels : int, optional
     constraints : NodeConstraints, optional
@@ -175,13 +174,22 @@ def cluster_by_relations(
         begin(f"linkage of {len(again.i):,} pairs after whitening")
         return again
 
+    def told(graphs: Iterator[PairGraph]) -> Iterator[PairGraph]:
+        for graph in graphs:
+            begin(f"clusters of flows along up to {graph.n_neighbors} neighbours")
+            yield graph
+
     begin("the search for neighbours")
-    graph = build_graph(features) if n_samples > 1 else None
-    if graph is None or not (graph.similarities > 0).any():
-        return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
+    if n_samples == 1:
+        return _without_neighbors(n_samples, None, linkage_threshold, constraints)
     if model.decoder.kind == "stable":
-        begin(f"clusters of flows along up to {graph.n_neighbors} neighbours")
-    cut, near = model.decoder.cut(graph)
+        graphs = told(build_graph.widening(features))
+    else:
+        graphs = iter([build_graph(features)])
+    cut, graph, near = model.decoder.cut(graphs, min(build_graph.n_neighbors, n_samples - 1))
+    del graphs
+    if not (graph.similarities > 0).any():
+        return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
     begin(f"linkage of {len(near.i):,} pairs")
     links = model.linkage(near, build_again)
     del near

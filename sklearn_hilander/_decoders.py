@@ -6,7 +6,7 @@ go on within the partition, so that there is a hierarchy whichever made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,31 +67,39 @@ class Decoder:
     kind: str = "judge"
     threshold: float = 0.5
 
-    def cut(self, graph: PairGraph) -> tuple[Cut | None, PairGraph]:
-        """What "stable" cuts clusters by, and the graph to link along.
+    def cut(
+        self, graphs: Iterable[PairGraph], n_neighbors: int
+    ) -> tuple[Cut | None, PairGraph, PairGraph]:
+        """What "stable" cuts clusters by, the graph of the samples, and the one to link along.
 
         It takes much memory, and the graph of the embeddings as given alone: best before there is
         more.
 
         Parameters
         ----------
-        graph : PairGraph
+        graphs : iterable of PairGraph
+            Of ever more neighbours, as for `stable_flow`. Decoders that do not cut take the last.
+        n_neighbors : int
+            Of the last one.
 
         Returns
         -------
         cut : Cut or None
             None for decoders that do not cut.
         graph : PairGraph
+            The last that was asked for.
+        near : PairGraph
             The same; or, of many rows in small clusters, one of as many neighbours as these are
             worth.
         """
         if self.kind != "stable":
-            return None, graph
-        labels, scale = stable_flow(graph)
-        cut = Cut(labels, scale <= _FINE_SHARE * graph.n_neighbors)
+            *_, graph = graphs
+            return None, graph, graph
+        labels, scale, graph = stable_flow(graphs, n_neighbors)
+        cut = Cut(labels, scale <= _FINE_SHARE * n_neighbors)
         if graph.n_nodes <= _FEW_ROWS:
-            return cut, graph
-        return cut, graph.narrowed(max(_FEWEST_NEIGHBORS, round(_WORTH * scale)))
+            return cut, graph, graph
+        return cut, graph, graph.narrowed(max(_FEWEST_NEIGHBORS, round(_WORTH * scale)))
 
     def __call__(
         self,

@@ -7,7 +7,7 @@ as far apart as rows at random are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,24 +58,32 @@ class EmbeddedGraph:
     components: np.ndarray
     places: sp.csr_array
 
-    def pair_graph(self, n_neighbors: int) -> PairGraph:
-        """Neighbours within two steps along the edges, by the embeddings."""
-        k = min(n_neighbors, len(self.features) - 1)
-        return PairGraph(self.features, *search_two_hops(self.features, self.places, k))
 
+@dataclass(frozen=True)
+class GraphBuilderWithin:
+    """Embeddings -> PairGraph that has no pair further apart than a graph leads in few steps.
 
-def graph_builder_within(embedded: EmbeddedGraph, n_neighbors: int) -> Callable[..., PairGraph]:
-    """Embeddings -> PairGraph that has no pair further apart than the graph leads in few steps.
+    As `GraphBuilder`, whose place it takes: rows in different components are never compared.
 
-    As `graph_builder`, whose place it takes: rows in different components are never compared.
+    Attributes
+    ----------
+    embedded : EmbeddedGraph
+    n_neighbors : int
     """
 
-    def build(features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
-        if before is None:
-            return embedded.pair_graph(n_neighbors)
-        return PairGraph(features, *search_two_hops(features, before.indices))
+    embedded: EmbeddedGraph
+    n_neighbors: int
 
-    return build
+    def __call__(self, features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
+        """Neighbours within two steps along the edges, or along those of the graph before."""
+        if before is not None:
+            return PairGraph(features, *search_two_hops(features, before.indices))
+        rows, k = self.embedded.features, min(self.n_neighbors, len(features) - 1)
+        return PairGraph(rows, *search_two_hops(rows, self.embedded.places, k))
+
+    def widening(self, features: np.ndarray) -> Iterator[PairGraph]:
+        """The graph of all neighbours: one of fewer is found no quicker."""
+        yield self(features)
 
 
 def embed_graph(graph: DistanceGraph, n_neighbors: int) -> EmbeddedGraph:

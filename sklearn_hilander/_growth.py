@@ -13,7 +13,7 @@ from torch import Tensor
 from sklearn_hilander._cluster_rounds import cluster_by_relations
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._decode import constrain_forest, decode_forest
-from sklearn_hilander._graph_embedding import EmbeddedGraph, graph_builder_within
+from sklearn_hilander._graph_embedding import EmbeddedGraph, GraphBuilderWithin
 from sklearn_hilander._hierarchy import grow_hierarchy
 from sklearn_hilander._level_record import growth_of_levels, peaks_of, rank_of
 from sklearn_hilander._neighbors import build_neighbor_graph
@@ -199,7 +199,7 @@ def grow_by_relations(
         model,
         graph_builder(settings.n_neighbors, **settings.search("cosine"))
         if embedded is None
-        else graph_builder_within(embedded, settings.n_neighbors),
+        else GraphBuilderWithin(embedded, settings.n_neighbors),
         settings.linkage_threshold,
         settings.max_levels,
         constraints,

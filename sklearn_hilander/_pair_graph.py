@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -167,3 +169,17 @@ class PairGraph:
         """Give up the rows for those along their main axes, and for the cosines of the pairs."""
         self.cosines, self.centred_cosines  # noqa: B018
         vars(self)["features"] = self.main_features
+
+
+class PairGraphBuilder(Protocol):
+    """Unit rows to their neighbour graph."""
+
+    @property
+    def n_neighbors(self) -> int:
+        """Number of neighbours, where there are so many other rows."""
+
+    def __call__(self, features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
+        """The graph; or that of rows whose graph was another before they were whitened."""
+
+    def widening(self, features: np.ndarray) -> Iterator[PairGraph]:
+        """Graphs of ever more neighbours, the last as many as there are to be."""

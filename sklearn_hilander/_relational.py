@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
+from sklearn_hilander._cell_search import search_wider
 from sklearn_hilander._cluster_pairs import ClusterPairs
 from sklearn_hilander._decoders import Decoder
 from sklearn_hilander._linkage_model import LinkageModel
-from sklearn_hilander._neighbors import build_neighbor_graph
+from sklearn_hilander._neighbors import build_neighbor_graph, resolve_algorithm
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import sigmoid
 from sklearn_hilander._perceptron import Perceptrons
@@ -19,6 +21,9 @@ from sklearn_hilander._two_hops import search_two_hops
 
 # Up to so many rows an exact search costs nothing to speak of.
 _FEW_ROWS = 2_000
+# Share of the neighbours that are found first: a flow of small clusters needs no more to tell its
+# scale (`_stable_flow`).
+_FIRST_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -45,21 +50,55 @@ class RelationalModel:
         return sigmoid(self.judges.mean_log_odds(relations))
 
 
-def graph_builder(
-    n_neighbors: int, *, algorithm: str = "auto", **search: object
-) -> Callable[..., PairGraph]:
-    """Embeddings -> PairGraph, with these settings of the search.
+@dataclass(frozen=True)
+class GraphBuilder:
+    """Embeddings -> PairGraph.
 
-    Given the graph of the same rows before they were whitened, too, the search goes no further
-    than two steps in it, but for ``algorithm="brute"``.
+    Attributes
+    ----------
+    n_neighbors : int
+    algorithm : {"auto", "brute", "ivf", "hnsw"}
+    search : dict
+        Other settings of `build_neighbor_graph`.
     """
 
-    def build(features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
-        if before is not None and algorithm != "brute" and len(features) > _FEW_ROWS:
+    n_neighbors: int
+    algorithm: str = "auto"
+    search: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
+        """The graph of unit rows.
+
+        Given the graph of the same rows before they were whitened, too, the search goes no further
+        than two steps in it, but for ``algorithm="brute"``.
+        """
+        if before is not None and self.algorithm != "brute" and len(features) > _FEW_ROWS:
             return PairGraph(features, *search_two_hops(features, before.indices))
+        return self._of_neighbors(features, self.n_neighbors)
+
+    def widening(self, features: np.ndarray) -> Iterator[PairGraph]:
+        """Graphs of ever more neighbours, the last as many as there are to be.
+
+        Only a search by cells is so much quicker for fewer that there is more than one.
+        """
+        rows = torch.from_numpy(features)
+        by_cells = resolve_algorithm(self.algorithm, rows) == "ivf"
+        first = round(_FIRST_SHARE * self.n_neighbors)
+        if not by_cells or not 0 < first < self.n_neighbors < len(features):
+            yield self(features)
+            return
+        graph = self._of_neighbors(features, first)
+        yield graph
+        found = search_wider(features, graph.indices, self.n_neighbors)
+        yield PairGraph(features, *found)
+
+    def _of_neighbors(self, features: np.ndarray, n_neighbors: int) -> PairGraph:
         graph = build_neighbor_graph(
-            torch.from_numpy(features), n_neighbors, algorithm=algorithm, **search
+            torch.from_numpy(features), n_neighbors, algorithm=self.algorithm, **self.search
         )
         return PairGraph(features, graph.indices.numpy(), graph.similarities.numpy())
 
-    return build
+
+def graph_builder(n_neighbors: int, *, algorithm: str = "auto", **search: object) -> GraphBuilder:
+    """A `GraphBuilder` with these settings of the search."""
+    return GraphBuilder(n_neighbors, algorithm, search)

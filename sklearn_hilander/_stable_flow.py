@@ -9,6 +9,8 @@ communities across time scales", PNAS 2010, ask the same of a walk's length).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -29,12 +31,16 @@ _BLOCK_ROWS = 65_536
 _FEWEST_CLUSTERS = 4
 
 
-def stable_flow(graph: PairGraph) -> tuple[np.ndarray, int]:
+def stable_flow(graphs: Iterable[PairGraph], n_neighbors: int) -> tuple[np.ndarray, int, PairGraph]:
     """Cluster the samples of a neighbour graph, at a scale that is found by itself.
 
     Parameters
     ----------
-    graph : PairGraph
+    graphs : iterable of PairGraph
+        Of the same samples, with ever more neighbours. A wider one is asked for only where
+        the scale may be beyond the one before.
+    n_neighbors : int
+        Of the last one.
 
     Returns
     -------
@@ -42,26 +48,39 @@ def stable_flow(graph: PairGraph) -> tuple[np.ndarray, int]:
         Contiguous from 0.
     scale : int
         Number of neighbours that the walk goes along.
+    graph : PairGraph
+        The last one that was asked for.
     """
+    scale, has_fallen = 1, False
+    for graph in graphs:
+        scale, has_fallen = _find_scale(graph, n_neighbors)
+        if has_fallen:
+            break
+    walk = _walk(graph.indices[:, :scale], graph.similarities[:, :scale])
+    return flow_clusters(*walk, graph.n_nodes), scale, graph
+
+
+def _find_scale(graph: PairGraph, n_neighbors: int) -> tuple[int, bool]:
+    """The most stable scale within a graph, and whether coarser ones need not be looked at."""
     # A walk that reaches most of a few samples finds them to be one, and that at any scale.
     farthest = max(1, graph.n_nodes // _FEWEST_CLUSTERS)
-    reach = (min(round(share * graph.n_neighbors), farthest) for share in _SHARES)
-    scales = sorted({max(1, q) for q in reach})
+    reach = (min(round(share * n_neighbors), farthest) for share in _SHARES)
+    scales = sorted({max(1, q) for q in reach if q <= graph.n_neighbors})
     indices, similarities, counted = _sample(graph.indices, graph.similarities)
     # Which scale is stable, merges alone tell as well. Not those that go on from the clusters of
     # another scale: they agree with it, whatever the samples are.
     rough: list[np.ndarray] = []
     agreement: list[float] = []
+    has_fallen = False
     for q in scales:
         walk = _walk(indices[:, :q], similarities[:, :q])
         rough.append(merge_clusters(*walk, len(counted))[counted])
         if len(rough) > 1:
             agreement.append(bcubed_f_score(*rough[-2:]))
-            if agreement[-1] < max(agreement) - _FALLEN:
+            has_fallen = agreement[-1] < max(agreement) - _FALLEN
+            if has_fallen:
                 break
-    scale = scales[most_stable(agreement)]
-    walk = _walk(graph.indices[:, :scale], graph.similarities[:, :scale])
-    return flow_clusters(*walk, graph.n_nodes), scale
+    return scales[most_stable(agreement)], has_fallen
 
 
 def _walk(

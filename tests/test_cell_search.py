@@ -3,7 +3,7 @@ import pytest
 from conftest import make_clusters
 
 from sklearn_hilander import _cell_search, _cells
-from sklearn_hilander._cell_search import search_by_cells
+from sklearn_hilander._cell_search import search_by_cells, search_wider
 from sklearn_hilander._pairs import unit_rows
 
 
@@ -36,7 +36,7 @@ def test_within_cells_nothing_nearer_is_missed(
     monkeypatch.setattr(_cell_search, "_TABLE_ROWS", table)
     X = unit_rows(rng.normal(size=(300, 6)))
     n_probes = 4
-    monkeypatch.setattr(_cell_search, "_PROBES", n_probes)
+    monkeypatch.setattr(_cell_search, "_n_probes", lambda n_cells: n_probes)
     found = _cell_search._within_cells(X, 9)
     near = _cells.nearest_cells(X, _cells.cell_centroids(X), n_probes)
     cosines = X @ X.T
@@ -48,7 +48,7 @@ def test_within_cells_nothing_nearer_is_missed(
 
 
 def test_most_of_the_nearest_are_found(rng, small_cells, monkeypatch):
-    monkeypatch.setattr(_cell_search, "_PROBES", 3)
+    monkeypatch.setattr(_cell_search, "_n_probes", lambda n_cells: 3)
     X, _ = make_clusters(rng, n_clusters=60, size=30, n_features=16, spread=0.4)
     X = unit_rows(X)
     indices, similarities = search_by_cells(X, 20)
@@ -63,7 +63,7 @@ def test_most_of_the_nearest_are_found(rng, small_cells, monkeypatch):
 
 def test_rows_with_too_few_in_reach_are_searched_exactly(rng, small_cells, monkeypatch):
     # Of one cell each: three rows far from all others would reach only each other.
-    monkeypatch.setattr(_cell_search, "_PROBES", 1)
+    monkeypatch.setattr(_cell_search, "_n_probes", lambda n_cells: 1)
     many = rng.normal(size=(200, 5)) * [1, 1, 1, 0.01, 0.01]
     few = rng.normal(size=(3, 5)) * 0.01 + [0, 0, 0, 0, 9]
     X = unit_rows(np.concatenate([many, few]))
@@ -82,7 +82,7 @@ def test_equal_rows_are_never_their_own_neighbors(small_cells):
 
 
 def test_searches_until_little_is_new(rng, small_cells, monkeypatch):
-    monkeypatch.setattr(_cell_search, "_PROBES", 2)
+    monkeypatch.setattr(_cell_search, "_n_probes", lambda n_cells: 2)
     monkeypatch.setattr(_cell_search, "_FEWEST_FIRST", 4)
     monkeypatch.setattr(_cell_search, "_FIRST_SHARE", 0.2)
     X = unit_rows(rng.normal(size=(1_800, 12)).astype(np.float32))
@@ -109,3 +109,27 @@ def test_share_of_new():
     # The nearest quarter alone counts.
     assert _cell_search._share_of_new(np.array([[1, 8, 9, 7]] * 3), before) == 0
     assert _cell_search._share_of_new(np.array([[9, 2, 3, 4]] * 3), before) == 1
+
+
+def test_more_neighbors_are_found_from_few(rng):
+    X, _ = make_clusters(rng, n_clusters=60, size=30, n_features=16, spread=0.4)
+    X = unit_rows(X)
+    indices, similarities = search_wider(X, nearest(X, 12), 20)
+    assert recall(indices, X) > 0.9
+    expected = np.take_along_axis((X @ X.T).clip(0, 1), indices, axis=1)
+    np.testing.assert_allclose(similarities, expected, atol=1e-6)
+
+
+def test_rows_with_too_few_to_go_on_from_are_searched_exactly(rng):
+    X = unit_rows(rng.normal(size=(40, 5)))
+    # Three that lead to each other alone.
+    few = nearest(X, 2)
+    few[:3] = [[1, 2], [0, 2], [0, 1]]
+    few[3:][few[3:] < 3] = 39
+    indices, _ = search_wider(X, few, 6)
+    np.testing.assert_array_equal(indices[:3], nearest(X, 6)[:3])
+
+
+@pytest.mark.parametrize(("n_cells", "n_probes"), [(1, 1), (2, 2), (303, 25), (3_030, 35)])
+def test_more_cells_are_looked_at_where_there_are_more(n_cells, n_probes):
+    assert _cell_search._n_probes(n_cells) == n_probes

@@ -28,9 +28,8 @@ def test_every_decoder_has_its_partition_at_the_calibrated_threshold(kind):
     assert fitted.selected_ == kind
     features = fitted._known.embeddings.features
     build_graph = graph_builder(40)
-    graph = build_graph(features)
-    cut, graph = network.decoder.cut(graph)
-    links = network.linkage(graph, build_graph)
+    cut, _, near = network.decoder.cut(build_graph.widening(features), 40)
+    links = network.linkage(near, build_graph)
     start = single_samples(links, np.ones(len(features), np.float32))
     partition = network.decoder(links, start, network.judge, cut=cut)
     assert pairwise_f_score(partition[fitted._known.embeddings.inverse], fitted.labels_) == 1
@@ -86,11 +85,12 @@ def test_many_rows_in_small_clusters_are_linked_along_few_neighbors(monkeypatch)
     X, y = make_identities(600, 24, mean_size=6, size_variation=0.2, nn_rate=0.98, random_state=0)
     graph = graph_builder(40)(unit_rows(X.astype(np.float32)))
     decoder = Decoder("stable", 0.35)
-    cut, every = decoder.cut(graph)
-    assert every is graph
+    cut, given, every = decoder.cut([graph], 40)
+    assert given is every is graph
     monkeypatch.setattr(_decoders, "_FEW_ROWS", 599)
     indices, similarities = graph.indices.copy(), graph.similarities.copy()
-    same, near = decoder.cut(graph)
+    same, given, near = decoder.cut([graph], 40)
+    assert given is graph
     np.testing.assert_array_equal(same.labels, cut.labels)
     assert same.fine and cut.fine
     assert 10 <= near.n_neighbors < 20

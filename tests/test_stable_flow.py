@@ -17,10 +17,14 @@ def graph_of(X, n_neighbors=40):
     return graph_builder(n_neighbors, algorithm="brute")(unit_rows(X.astype(np.float32)))
 
 
+def flow_of(graph):
+    return stable_flow([graph], graph.n_neighbors)
+
+
 @pytest.mark.parametrize("size", [6, 20, 80])
 def test_classes_of_any_size_are_found_with_one_number_of_neighbors(rng, size):
     X, y = make_clusters(rng, n_clusters=480 // size, size=size, n_features=64, spread=0.06)
-    assert pairwise_f_score(y, stable_flow(graph_of(X))[0]) > 0.95
+    assert pairwise_f_score(y, flow_of(graph_of(X))[0]) > 0.95
 
 
 def test_classes_and_not_the_groups_that_they_stand_in(rng):
@@ -29,7 +33,7 @@ def test_classes_and_not_the_groups_that_they_stand_in(rng):
     centers = np.repeat(groups, 8, axis=0) + 0.8 * rng.normal(size=(48, 64))
     y = np.repeat(np.arange(48), 12)
     X = centers[y] + 0.25 * rng.normal(size=(len(y), 64))
-    found, _ = stable_flow(graph_of(X))
+    found, *_ = flow_of(graph_of(X))
     assert pairwise_f_score(y, found) > 0.9
     assert pairwise_f_score(y // 8, found) < 0.3
 
@@ -37,16 +41,34 @@ def test_classes_and_not_the_groups_that_they_stand_in(rng):
 def test_order_of_the_rows_does_not_matter(rng):
     X, _ = make_clusters(rng, n_clusters=20, size=9, spread=0.3)
     order = rng.permutation(len(X))
-    found, of_permuted = (stable_flow(graph_of(rows))[0] for rows in (X, X[order]))
+    found, of_permuted = (flow_of(graph_of(rows))[0] for rows in (X, X[order]))
     assert pairwise_f_score(found[order], of_permuted) == 1
 
 
 @pytest.mark.parametrize("n_neighbors", [1, 2, 3, 5])
 def test_few_neighbors(rng, n_neighbors):
     X, _ = make_clusters(rng)
-    found = stable_flow(graph_of(X, n_neighbors))[0]
+    found = flow_of(graph_of(X, n_neighbors))[0]
     assert len(found) == len(X)
     assert_array_equal(np.unique(found), np.arange(found.max() + 1))
+
+
+@pytest.mark.parametrize(("size", "n_asked"), [(6, 1), (60, 2)])
+def test_more_neighbors_are_asked_for_where_clusters_may_be_large(rng, size, n_asked):
+    X, _ = make_clusters(rng, n_clusters=480 // size, size=size, n_features=64, spread=0.06)
+    whole, asked = graph_of(X), []
+
+    def widening():
+        for n_neighbors in (24, 40):
+            asked.append(n_neighbors)
+            yield whole.narrowed(n_neighbors)
+
+    labels, scale, graph = stable_flow(widening(), 40)
+    assert len(asked) == n_asked
+    assert graph.n_neighbors == asked[-1]
+    of_whole, same_scale, _ = flow_of(whole)
+    assert scale == same_scale
+    assert_array_equal(labels, of_whole)
 
 
 def test_stretches_of_many_samples_tell_the_scale(rng, monkeypatch):
@@ -60,12 +82,12 @@ def test_stretches_of_many_samples_tell_the_scale(rng, monkeypatch):
         return merge_clusters(i, j, weights, n_nodes)
 
     monkeypatch.setattr(_stable_flow, "merge_clusters", merge)
-    whole = stable_flow(graph)[0]
+    whole = flow_of(graph)[0]
     assert set(sampled) == {len(X)}
     del sampled[:]
     for name, value in (("_MOST_NODES", 100), ("_N_STRETCHES", 4), ("_STRETCH", 60)):
         monkeypatch.setattr(_stable_flow, name, value)
-    by_sample = stable_flow(graph)[0]
+    by_sample = flow_of(graph)[0]
     assert 60 < max(sampled) < len(X)
     for labels in (whole, by_sample):
         assert len(labels) == len(y)
@@ -95,10 +117,10 @@ def test_coarse_scales_are_not_tried_once_agreement_has_fallen(rng, monkeypatch)
         return labels
 
     monkeypatch.setattr(_stable_flow, "merge_clusters", merge)
-    labels, scale = stable_flow(graph)
+    labels, scale, _ = flow_of(graph)
     assert 4 < scale < 12
     n_tried = len(tried)
     assert n_tried < len(_stable_flow._SHARES)
     monkeypatch.setattr(_stable_flow, "_FALLEN", 1.0)
-    assert_array_equal(stable_flow(graph)[0], labels)
+    assert_array_equal(flow_of(graph)[0], labels)
     assert len(tried) == n_tried + len(_stable_flow._SHARES)

@@ -100,3 +100,17 @@ def test_an_exact_search_goes_all_the_way(rng, monkeypatch):
     assert (graph_builder(4)(X, before).indices != exact).any()
     monkeypatch.setattr(_relational, "_FEW_ROWS", 40)
     np.testing.assert_array_equal(graph_builder(4)(X, before).indices, exact)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "n_rows", "widths"),
+    [("ivf", 90, [6, 10]), ("ivf", 8, [7]), ("brute", 90, [10]), ("auto", 90, [10])],
+)
+def test_few_neighbors_come_first_where_they_are_found_quicker(rng, algorithm, n_rows, widths):
+    X = unit_rows(rng.normal(size=(n_rows, 5)).astype(np.float32))
+    *narrow, last = graph_builder(10, algorithm=algorithm).widening(X)
+    assert [graph.n_neighbors for graph in (*narrow, last)] == widths
+    for graph in (*narrow, last):
+        _, exact = nearest(X, graph.n_neighbors)
+        found = (graph.indices[:, :, None] == exact[:, None, :]).any(axis=1)
+        assert found.mean() > 0.9
