@@ -51,12 +51,15 @@ class LabelledGraph:
         How many rows each sample stands for.
     fold_of : ndarray of shape (n_nodes,), int64
         Fold of each sample's class, in [0, N_FOLDS).
+    to_choose_by : bool, default=True
+        Whether thresholds and decoders are chosen by it, too.
     """
 
     graph: PairGraph
     y: np.ndarray
     weights: np.ndarray
     fold_of: np.ndarray
+    to_choose_by: bool = True
 
 
 @dataclass(frozen=True)

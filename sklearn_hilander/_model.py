@@ -14,8 +14,9 @@ from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._cluster_rounds import judged_pairs, merges_below
 from sklearn_hilander._clustering import KnownClusters, embed_distances
 from sklearn_hilander._constraints import NodeConstraints
+from sklearn_hilander._crowding import crowd
 from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
-from sklearn_hilander._graph_embedding import EmbeddedGraph, graph_builder_within
+from sklearn_hilander._graph_embedding import EmbeddedGraph, GraphBuilderWithin
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by_scorer, on_sphere
 from sklearn_hilander._joining import Candidates
 from sklearn_hilander._lander import Lander
@@ -254,12 +255,18 @@ def meta_train(
         build_graph = (
             graph_builder(clustering.n_neighbors, **clustering.search("cosine"))
             if embedded is None
-            else graph_builder_within(embedded, clustering.n_neighbors)
+            else GraphBuilderWithin(embedded, clustering.n_neighbors)
         )
-        graph = build_graph(on_sphere(features, clustering.metric))
+        rows = on_sphere(features, clustering.metric)
+        folds = assign_folds(y, settings.seed)
+        data = [LabelledGraph(build_graph(rows), y, counts, folds)]
+        if embedded is None:
+            some, moved = crowd(rows, y, settings.seed)
+            crowded = (build_graph(moved), y[some], counts[some], folds[some])
+            data.append(LabelledGraph(*crowded, to_choose_by=False))
         sizes = PerceptronSettings(settings.hidden_dim, settings.learning_rate, settings.batch_size)
         network, threshold, curve = train_relational(
-            [LabelledGraph(graph, y, counts, assign_folds(y, settings.seed))],
+            data,
             build_graph,
             max_iter=settings.max_iter,
             settings=sizes,

@@ -37,8 +37,7 @@ _MIN_COLLECTED, _MAX_COLLECTED = 0.01, 6_000
 _LOWEST_FOR_TRUTH, _LOWEST = 0.4, 0.15
 # Rounds of earlier passes that the next pass trains on too.
 _REMEMBERED = 25
-# Thresholds of average linkage whose score is this close to the best are as good; the middle one
-# is taken.
+# Thresholds whose score is this close to the best do as well.
 _PLATEAU = 0.02
 
 
@@ -84,7 +83,8 @@ def train_relational(
     model : RelationalModel or None
         None if there is no pair to learn from.
     linkage_threshold : float
-        Half of the best F on the training samples, judged out of fold.
+        Half of the best F on the training samples, judged out of fold, or the nearest that does as
+        well as the best.
     loss_curve : list of float
         Mean loss of the judges of each pass.
     """
@@ -135,7 +135,8 @@ def train_relational(
         loss_curve.append(float(np.mean(losses)))
         for loss in losses:
             on_network(loss)
-    threshold, decoder = _calibrate(schools, judges)
+    chosen_by = [school for school, one in zip(schools, data, strict=True) if one.to_choose_by]
+    threshold, decoder = _calibrate(chosen_by or schools, judges)
     if as_one:
         judges = kept_as_one(
             checkpoint,
@@ -224,8 +225,8 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
 
     A merge at the probability q raises an expected F where q is over one half of it (Lipton, Elkan
     and Narayanaswamy, ECML 2014). So the threshold of the judge, whose probabilities are meant to
-    be true, is half of the best F that it has. Scores of average linkage are no probabilities: it
-    has the middle of the thresholds that are as good as its best.
+    be true, is half of the best F that it has, or the nearest that does as well as the best. Scores
+    of average linkage are no probabilities: it has the middle of those that do as well.
 
     Decoders are compared by their best, so that none gains or loses by where its threshold comes
     from. Those within one standard error of the best, over the classes, are as good (Breiman,
@@ -243,11 +244,10 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
         mean = np.mean(scores, axis=0)
         thresholds = np.array([threshold for threshold, _ in decoded[0]])
         highest = int(mean.argmax())
+        good = np.flatnonzero(mean >= mean[highest] - _PLATEAU)
+        at = good[len(good) // 2]
         if kind == "judge":
-            at = np.argmin(np.abs(thresholds - mean[highest] / 2))
-        else:
-            good = np.flatnonzero(mean >= mean[highest] - _PLATEAU)
-            at = good[len(good) // 2]
+            at = good[np.abs(thresholds[good] - mean[highest] / 2).argmin()]
         of_classes = [
             f_of_classes(school.y, of_school[highest][1])
             for school, of_school in zip(schools, decoded, strict=True)

@@ -45,6 +45,7 @@ ROOMS = {
     "_two_hops": {"_pairs"},
     "_pair_graph": {"_adjacency", "_pairs"},
     "_closeness": {"_pair_graph", "_pairs"},
+    "_crowding": {"_pairs"},
     "_whitening": {"_pair_graph", "_pairs"},
     "_map_equation": {"_pairs"},
     "_flow": {"_map_equation", "_pairs"},
@@ -62,8 +63,8 @@ ROOMS = {
     },
     "_stable_flow": {"_flow", "_pair_graph", "metrics"},
     "_relational": {
-        "_cluster_pairs", "_decoders", "_linkage_model", "_neighbors", "_pair_graph", "_pairs",
-        "_perceptron", "_two_hops",
+        "_cell_search", "_cluster_pairs", "_decoders", "_linkage_model", "_neighbors",
+        "_pair_graph", "_pairs", "_perceptron", "_two_hops",
     },
     "_relational_training": {
         "_checkpoint", "_cluster_pairs", "_decoders", "_judge", "_linkage_model", "_pair_graph",
@@ -110,8 +111,8 @@ ROOMS = {
     "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron", "_row_judge"},
     "_model": {
         "_architectures", "_checkpoint", "_cluster_rounds", "_clustering", "_constraints",
-        "_embeddings", "_graph_embedding", "_growth", "_joining", "_lander", "_linkage_model",
-        "_memory",
+        "_crowding", "_embeddings", "_graph_embedding", "_growth", "_joining", "_lander",
+        "_linkage_model", "_memory",
         "_neighborhood", "_pairs",
         "_perceptron", "_relational", "_relational_training", "_row_judge", "_row_training",
         "_scoring", "_training", "_types", "metrics",

@@ -83,8 +83,10 @@ class AllInOnePart:
 
     kind = "none"
 
-    def cut(self, graph):
-        return None, graph
+    def cut(self, graphs, n_neighbors):
+        (graph,) = graphs
+        assert graph.n_neighbors == n_neighbors
+        return None, graph, graph
 
     def __call__(self, links, start, judge, constraints, cut):
         assert cut is None
