@@ -148,9 +148,7 @@ def _merge_modules(nodes: _Flow, labels: np.ndarray) -> np.ndarray:
             return np.unique(module, return_inverse=True)[1]
         # Clusters that merge, numbered among themselves; each takes the number of its first module.
         merged, ends = np.unique(np.stack([a[chosen], b[chosen]]), return_inverse=True)
-        ends = ends.reshape(2, -1)
-        joined = sp.coo_array((np.ones(len(chosen)), tuple(ends)), shape=(len(merged),) * 2)
-        n_new, new = connected_components(joined, directed=False)
+        n_new, new = _components(*ends.reshape(2, -1), len(merged))
         first = np.full(n_new, m)
         np.minimum.at(first, new, merged)
         moved = np.arange(m)
@@ -193,6 +191,18 @@ def _merge_modules(nodes: _Flow, labels: np.ndarray) -> np.ndarray:
             a, b, module = number[a], number[b], number[module]
             p, within, m = p[is_left], within[is_left], n_left
             state = Totals(np.maximum(p - within, 0), p)
+
+
+def _components(a: np.ndarray, b: np.ndarray, n_nodes: int) -> tuple[int, np.ndarray]:
+    """Number of components that pairs join nodes to, each node in a pair; component of each."""
+    n_pairs = len(a)
+    if n_nodes == 2 * n_pairs:
+        # Without ties each node is in one pair: scipy would only check its input.
+        component = np.empty(n_nodes, dtype=np.int64)
+        component[a] = component[b] = np.arange(n_pairs)
+        return n_pairs, component
+    joined = sp.coo_array((np.ones(n_pairs), (a, b)), shape=(n_nodes, n_nodes))
+    return connected_components(joined, directed=False)
 
 
 def _between(

@@ -137,3 +137,16 @@ def test_equal_keys_keep_their_order(rng, n_keys):
     found, order = _flow._sorted(keys, n_keys)
     np.testing.assert_array_equal(order, np.argsort(keys, kind="stable"))
     np.testing.assert_array_equal(found, np.sort(keys))
+
+
+def test_components_of_pairs_with_and_without_ties():
+    """Where each node is in one pair there is a quicker way to the same."""
+    apart = np.array([[0, 2, 5], [4, 1, 3]])
+    n, component = _flow._components(*apart, 6)
+    assert n == 3
+    np.testing.assert_array_equal(component[apart[0]], component[apart[1]])
+    assert len(np.unique(component)) == 3
+    n, component = _flow._components(np.array([0, 4, 1]), np.array([4, 2, 3]), 5)
+    assert n == 2
+    np.testing.assert_array_equal(component[[0, 4]], component[2])
+    assert component[1] == component[3] != component[0]
