@@ -31,7 +31,7 @@ _PROGRESS_SECONDS = 20
 # time is counted with the inner one alone.
 STAGES = {
     "embeddings": [("_clustering", "canonical_embeddings")],
-    "search": [("_relational", "build_neighbor_graph")],
+    "search": [("_relational", "build_neighbor_graph"), ("_relational", "search_wider")],
     "search within two hops": [("_relational", "search_two_hops")],
     "pairs": [("_pair_graph", "candidate_pairs"), ("_pair_graph", "adjacency_of")],
     "common neighbours": [("_pair_graph", "common_neighbors")],

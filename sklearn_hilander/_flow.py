@@ -148,7 +148,8 @@ def _merge_modules(nodes: _Flow, labels: np.ndarray) -> np.ndarray:
             return np.unique(module, return_inverse=True)[1]
         # Clusters that merge, numbered among themselves; each takes the number of its first module.
         merged, ends = np.unique(np.stack([a[chosen], b[chosen]]), return_inverse=True)
-        n_new, new = _components(*ends.reshape(2, -1), len(merged))
+        a_end, b_end = ends.reshape(2, -1)
+        n_new, new = _components(a_end, b_end, len(merged))
         first = np.full(n_new, m)
         np.minimum.at(first, new, merged)
         moved = np.arange(m)

@@ -22,8 +22,9 @@ from sklearn_hilander.metrics import bcubed_f_score
 _SHARES = (0.1, 0.15, 0.2, 0.275, 0.4, 0.575, 0.8, 1.0)
 # Agreement this close to the best is as good; the coarsest of these scales is taken.
 _AS_GOOD = 0.01
-# Once agreement has fallen so far, the costly coarser scales are left out.
-_FALLEN = 0.07
+# Once agreement has fallen so far, the costly coarser scales are left out; and less is enough where
+# more neighbours would have to be looked for.
+_FALLEN, _FALLEN_ENOUGH = 0.07, 0.04
 # Of more samples than this, so many stretches of so many tell the scale. They lie cell by cell.
 _MOST_NODES, _N_STRETCHES, _STRETCH = 50_000, 20, 400
 _BLOCK_ROWS = 65_536
@@ -71,15 +72,14 @@ def _find_scale(graph: PairGraph, n_neighbors: int) -> tuple[int, bool]:
     # another scale: they agree with it, whatever the samples are.
     rough: list[np.ndarray] = []
     agreement: list[float] = []
-    has_fallen = False
     for q in scales:
         walk = _walk(indices[:, :q], similarities[:, :q])
         rough.append(merge_clusters(*walk, len(counted))[counted])
         if len(rough) > 1:
             agreement.append(bcubed_f_score(*rough[-2:]))
-            has_fallen = agreement[-1] < max(agreement) - _FALLEN
-            if has_fallen:
+            if agreement[-1] < max(agreement) - _FALLEN:
                 break
+    has_fallen = bool(agreement) and agreement[-1] < max(agreement) - _FALLEN_ENOUGH
     return scales[most_stable(agreement)], has_fallen
 
 
