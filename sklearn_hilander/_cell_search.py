@@ -24,9 +24,10 @@ _PROBES_A_DOUBLING = 3.0
 _FIRST_SHARE, _FEWEST_FIRST = 0.5, 16
 # Of a search within two hops: share of the neighbours that its second step takes.
 _SECOND_SHARE = 0.33
-# It is repeated until so few of the nearest quarter are new, looked at for some of the rows.
+# It is repeated until so few of the nearest quarter are new, looked at for some of the rows. Once is
+# too little: of the farther ones none were known before.
 _SETTLED, _NEAREST, _LOOKED_AT = 0.02, 0.25, 4_096
-_MOST_HOPS = 6
+_FEWEST_HOPS, _MOST_HOPS = 2, 6
 # Products that are held at once, and those of them that wait to be looked at together.
 _BLOCK_CELLS = 500_000
 _MOST_WAITING = 1_000_000
@@ -52,13 +53,13 @@ def search_by_cells(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """
     few = min(k, max(_FEWEST_FIRST, round(_FIRST_SHARE * k)))
     indices, looked_at = _within_cells(rows, few), None
-    for _ in range(_MOST_HOPS):
+    for n_hops in range(1, _MOST_HOPS + 1):
         before = indices
         indices, similarities = search_two_hops(
             rows, before, k, share=_SECOND_SHARE, looked_at=looked_at
         )
         looked_at = before
-        if _share_of_new(indices, before) < _SETTLED:
+        if n_hops >= _FEWEST_HOPS and _share_of_new(indices, before) < _SETTLED:
             break
     _complete(rows, indices, similarities)
     return indices, similarities
