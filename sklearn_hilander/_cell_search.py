@@ -24,8 +24,8 @@ _PROBES_A_DOUBLING = 3.0
 _FIRST_SHARE, _FEWEST_FIRST = 0.5, 16
 # Of a search within two hops: share of the neighbours that its second step takes.
 _SECOND_SHARE = 0.33
-# It is repeated until so few of the nearest quarter are new, looked at for some of the rows. Once is
-# too little: of the farther ones none were known before.
+# It is repeated until so few of the nearest quarter are new, looked at for some of the rows. Once
+# is too little: none of the farther ones were known before.
 _SETTLED, _NEAREST, _LOOKED_AT = 0.02, 0.25, 4_096
 _FEWEST_HOPS, _MOST_HOPS = 2, 6
 # Products that are held at once, and those of them that wait to be looked at together.

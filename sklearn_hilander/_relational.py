@@ -89,8 +89,8 @@ class GraphBuilder:
             return
         graph = self._of_neighbors(features, first)
         yield graph
-        found = search_wider(features, graph.indices, self.n_neighbors)
-        yield PairGraph(features, *found)
+        indices, similarities = search_wider(features, graph.indices, self.n_neighbors)
+        yield PairGraph(features, indices.astype(np.int64), similarities)
 
     def _of_neighbors(self, features: np.ndarray, n_neighbors: int) -> PairGraph:
         graph = build_neighbor_graph(

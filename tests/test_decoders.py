@@ -102,3 +102,18 @@ def test_many_rows_in_small_clusters_are_linked_along_few_neighbors(monkeypatch)
     assert fitted.selected_ == "stable"
     assert pairwise_f_score(y, fitted.labels_) > 0.8
     assert fitted._known.graph_indices.shape == (len(X), 40)
+
+
+@pytest.mark.parametrize(("size", "n_neighbors"), [(6, 24), (60, 40)])
+def test_a_graph_of_fewer_neighbors_serves_as_well(tmp_path, size, n_neighbors):
+    """Of many rows in small clusters not all neighbours are looked for; whatever follows works."""
+    X, y = make_identities(1_500, 32, mean_size=size, nn_rate=0.98, random_state=0)
+    clusterer = HiLanderClustering(algorithm="ivf").fit(X[:1_200])
+    assert clusterer._known.graph_indices.shape == (1_200, n_neighbors)
+    assert pairwise_f_score(y[:1_200], clusterer.labels_) > 0.8
+    clusterer.save(tmp_path / "clusters.safetensors")
+    loaded = HiLanderClustering.load(tmp_path / "clusters.safetensors")
+    np.testing.assert_array_equal(loaded.predict(X[1_200:]), clusterer.predict(X[1_200:]))
+    loaded.partial_fit(X[1_200:], min_growth=None)
+    np.testing.assert_array_equal(loaded.labels_[:1_200], clusterer.labels_)
+    assert len(loaded.labels_) == 1_500
