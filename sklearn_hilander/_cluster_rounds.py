@@ -191,10 +191,12 @@ def cluster_by_relations(
     if not (graph.similarities > 0).any():
         return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
     begin(f"linkage of {len(near.i):,} pairs")
+    # Neighbours are kept, in as little memory as they fit; pairs and all else are no longer needed.
+    small = np.int32 if n_samples < 2**31 else np.int64
+    kept = replace(graph, indices=graph.indices.astype(small))
+    del graph
     links = model.linkage(near, build_again)
     del near
-    # Neighbours are kept, their pairs and all else are no longer needed.
-    graph = replace(graph)
     i, j = links.graph.i, links.graph.j
     # Sums are all that is needed of the views: each is given up once it has been seen.
     views = list(links.views)
@@ -228,7 +230,7 @@ def cluster_by_relations(
         thresholds=tuple(thresholds),
         density=pair_sum(links.probability, i, j, n_samples),
         links=Merges(i, j, links.probability.astype(np.float64)),
-        graph=graph,
+        graph=replace(kept, indices=kept.indices.astype(np.int64)),
         rounds=Rounds(clusters, log, thresholds[-1], partition),
     )
 
