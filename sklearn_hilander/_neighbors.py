@@ -11,7 +11,7 @@ from sklearn_hilander._types import NeighborGraph
 
 # Rows from which approximate searches save so much processor time that what they miss is made up
 # for, by cells and by hnsw; figures in docs/user_guide.rst.
-AUTO_BRUTE_MAX_ROWS, AUTO_BRUTE_MAX_EUCLIDEAN = 30_000, 50_000
+AUTO_BRUTE_MAX_ROWS, AUTO_BRUTE_MAX_EUCLIDEAN = 20_000, 50_000
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 100
 HNSW_EF = 64
