@@ -49,5 +49,5 @@ def crowd(features: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, n
     X, codes = features[rows], codes[rows]
     sums = np.zeros((len(counts), X.shape[1]), dtype=np.float32)
     np.add.at(sums, codes, X)
-    offsets = sums / np.maximum(counts, 1)[:, None] - X.mean(axis=0)
+    offsets = sums / counts[:, None] - X.mean(axis=0)
     return rows, unit_rows(X - _SHARE * offsets[codes], in_place=True)

@@ -52,7 +52,6 @@ def stable_flow(graphs: Iterable[PairGraph], n_neighbors: int) -> tuple[np.ndarr
     graph : PairGraph
         The last one that was asked for.
     """
-    scale, has_fallen = 1, False
     for graph in graphs:
         scale, has_fallen = _find_scale(graph, n_neighbors)
         if has_fallen:
