@@ -38,6 +38,17 @@ def describe_machine() -> dict:
     }
 
 
+def describe_gpu() -> dict:
+    """The GPU that this process has computed on, if any, and the most memory it held there."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.max_memory_allocated():
+        return {}
+    return {
+        "gpu": torch.cuda.get_device_name(),
+        "gpu_memory_mb": torch.cuda.max_memory_allocated() / 1e6,
+    }
+
+
 def peak_memory_mb() -> float:
     """Largest resident size of this process so far, or since `start_of_memory`, in MB."""
     with suppress(OSError):

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import describe_machine, peak_memory_mb, start_of_memory
+from benchmarks.machine import describe_gpu, describe_machine, peak_memory_mb, start_of_memory
 
 N_META = 3_000
 _PROGRESS_SECONDS = 20
@@ -31,7 +31,11 @@ _PROGRESS_SECONDS = 20
 # time is counted with the inner one alone.
 STAGES = {
     "embeddings": [("_clustering", "canonical_embeddings")],
-    "search": [("_relational", "build_neighbor_graph"), ("_relational", "search_wider")],
+    "search": [
+        ("_relational", "GraphBuilder._of_neighbors"),
+        ("_relational", "search_wider"),
+        ("_growth", "build_neighbor_graph"),
+    ],
     "search within two hops": [("_relational", "search_two_hops")],
     "pairs": [("_pair_graph", "candidate_pairs"), ("_pair_graph", "adjacency_of")],
     "common neighbours": [("_pair_graph", "common_neighbors")],
@@ -58,12 +62,19 @@ STAGES = {
 }
 
 
-def make_rows(n_samples: int, n_features: int, mean_size: float, seed: int):
+def make_rows(
+    n_samples: int, n_features: int, mean_size: float, seed: int, spread: float | None = None
+):
     """Identities of the benchmark."""
     from sklearn_hilander.datasets import make_identities
 
     return make_identities(
-        n_samples, n_features, mean_size=mean_size, nn_rate=0.9, random_state=seed
+        n_samples,
+        n_features,
+        mean_size=mean_size,
+        nn_rate=0.9 if spread is None else None,
+        spread=spread,
+        random_state=seed,
     )
 
 
@@ -136,18 +147,20 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
     if method == "search":
         import torch
 
+        from sklearn_hilander._device import resolve_device
         from sklearn_hilander._embeddings import RowScaler, canonical_embeddings
         from sklearn_hilander._neighbors import build_neighbor_graph
 
         torch.set_num_threads(n_jobs)
         # In the order that all our methods have them in: twice as quick at 100,000 rows.
         rows = canonical_embeddings(X, RowScaler("cosine")).features
-        build_neighbor_graph(torch.from_numpy(rows), 40, n_threads=n_jobs)
+        on_device = torch.from_numpy(rows).to(resolve_device("auto"))
+        build_neighbor_graph(on_device, 40, n_threads=n_jobs).indices.cpu()
         return {}, stages
-    if method in ("default", "untrained", "hilander"):
+    if method in ("default", "untrained", *TRAINED):
         from sklearn_hilander import HiLanderClustering
 
-        if method == "hilander":
+        if method in TRAINED:
             clusterer = pickle.loads(Path(model).read_bytes()).set_params(n_jobs=n_jobs)
         else:
             pretrained = "default" if method == "default" else None
@@ -193,8 +206,10 @@ def _search_of_peer(method: str, X: np.ndarray, n_jobs: int) -> None:
     index.knn_query(X, k=41, num_threads=n_jobs)
 
 
+# Methods whose model is meta-trained beforehand, and its architecture.
+TRAINED = {"hilander": "relational", "gcn": "gcn"}
 METHODS = (
-    "search", "hilander", "default", "untrained", "evoc", "hdbscan", "fast_hdbscan", "hnswlib",
+    "search", *TRAINED, "default", "untrained", "evoc", "hdbscan", "fast_hdbscan", "hnswlib",
     "faiss",
 )  # fmt: skip
 
@@ -203,7 +218,7 @@ def measure(args: argparse.Namespace) -> dict:
     """One method at one size, in this process."""
     from benchmarks.peers import figures
 
-    X, y = make_rows(args.sizes[0], args.n_features, args.mean_size, seed=1)
+    X, y = make_rows(args.sizes[0], args.n_features, args.mean_size, 1, args.spread)
     before = start_of_memory()
     wall, cpu = time.perf_counter(), time.process_time()
     found, stages = run_method(args.worker, X, args.model, args.n_jobs)
@@ -216,6 +231,7 @@ def measure(args: argparse.Namespace) -> dict:
         "memory_target_mb": (3 * X.nbytes + 60 * len(X) * 40) / 1e6,
         "input_mb": X.nbytes / 1e6,
         "stages": stages,
+        **describe_gpu(),
     }
     if "labels" in found:
         names = ("pairwise_f", "bcubed_f", "n_clusters", "n_classes")
@@ -224,14 +240,13 @@ def measure(args: argparse.Namespace) -> dict:
     return out
 
 
-def train_model(args: argparse.Namespace, path: Path) -> None:
+def train_model(args: argparse.Namespace, architecture: str, path: Path) -> None:
     """The model that is ready before anything is measured."""
     from sklearn_hilander import HiLanderClustering
 
     X, y = make_rows(N_META, args.n_features, args.mean_size, seed=0)
-    path.write_bytes(
-        pickle.dumps(HiLanderClustering(random_state=0).fit(X, y).set_params(random_state=None))
-    )
+    clusterer = HiLanderClustering(architecture=architecture, random_state=0).fit(X, y)
+    path.write_bytes(pickle.dumps(clusterer.set_params(random_state=None)))
 
 
 def draw(results: list[dict], path: Path) -> None:
@@ -290,6 +305,9 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["search", "hilander"])
     parser.add_argument("--n-features", type=int, default=256)
     parser.add_argument("--mean-size", type=float, default=20)
+    parser.add_argument(
+        "--spread", type=float, help="of the identities, instead of looking for that of rate .9"
+    )
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--limit", type=float, default=1_200, help="seconds a measurement may take")
     parser.add_argument("--model", default="", help="pickled estimator (default: trained first)")
@@ -309,11 +327,14 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        if not args.model and "hilander" in args.methods:
-            args.model = str(Path(folder) / "model.pkl")
-            train_model(args, Path(args.model))
+        models = {}
+        for method in set(args.methods) & set(TRAINED):
+            models[method] = args.model or str(Path(folder) / f"{method}.pkl")
+            if not args.model:
+                train_model(args, TRAINED[method], Path(models[method]))
         for n_samples in args.sizes:
             for method in args.methods:
+                args.model = models.get(method, "")
                 row = run_worker(args, method, n_samples)
                 results.append(row)
                 print(describe(row), flush=True)
@@ -327,8 +348,9 @@ def main() -> None:
 def run_worker(args: argparse.Namespace, method: str, n_samples: int) -> dict:
     """One measurement in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.scale", "--worker", method]
-    for name in ("n_features", "mean_size", "n_jobs", "model"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
+    for name in ("n_features", "mean_size", "spread", "n_jobs", "model"):
+        if getattr(args, name) is not None:
+            command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
     try:
         done = subprocess.run(
             [*command, "--sizes", str(n_samples)],
@@ -356,6 +378,8 @@ def describe(row: dict) -> str:
     )
     if "pairwise_f" in row:
         line += f"  F {row['pairwise_f']:.3f} / {row['bcubed_f']:.3f}"
+    if "gpu" in row:
+        line += f"  {row['gpu_memory_mb']:.0f} MB of {row['gpu']}"
     if row["stages"]:
         rest = row["cpu_seconds"] - sum(row["stages"].values())
         parts = (

@@ -245,7 +245,7 @@ def cluster_embeddings(
             torch.from_numpy(embedded.indices), torch.from_numpy(embedded.similarities)
         )
     elif graph is None:
-        distinct = torch.from_numpy(embeddings.features)
+        distinct = torch.from_numpy(embeddings.features).to(settings.device)
         graph = build_neighbor_graph(distinct, settings.n_neighbors, **settings.search())
     known = KnownClusters(
         scaler=scaler,

@@ -1,8 +1,8 @@
-"""Exact nearest rows: inner products in blocks, and the largest of them.
+"""Exact nearest rows on the CPU: inner products in blocks, and the largest of them.
 
-Looking for the largest costs as much as the products do if every product is looked at by itself. On
-the CPU the columns are therefore dealt into groups. The k largest of a row lie in the k groups
-of the largest maxima, or tie with what does: maxima are quick, and few products are left.
+Looking for the largest costs as much as the products do if every product is looked at by itself.
+The columns are therefore dealt into groups. The k largest of a row lie in the k groups of the
+largest maxima, or tie with what does: maxima are quick, and few products are left.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from sklearn_hilander._device import one_blas_thread
 # Products that a thread holds at once, 32 MB, by blocks whose shape does not depend on the threads.
 _BLOCK_ROWS = 256
 _PANEL_COLUMNS = 32_768
-# The same on a device.
-_DEVICE_ELEMENTS = 32_000_000
 
 
 def search_exact(
@@ -29,8 +27,8 @@ def search_exact(
     """The k nearest rows of `features` for each row of `queries`, nearest first.
 
     Of rows that are equally near, those of lower number come first; which of them are found, if not
-    all can be, depends on `features` and `k` alone. On the CPU, blocks are computed by one thread
-    each, as many at a time as torch has threads.
+    all can be, depends on `features` and `k` alone. Blocks are computed by one thread each, as many
+    at a time as torch has threads.
 
     Parameters
     ----------
@@ -48,8 +46,6 @@ def search_exact(
         Inner product, or ``-|x - y|^2``.
     indices : Tensor of shape (n_queries, k), int64
     """
-    if features.device.type != "cpu":
-        return _search_on_device(queries, features, k, metric, skip_self)
     rows, columns = queries.numpy(), features.numpy()
     closeness = np.empty((len(rows), k), dtype=np.float32)
     indices = np.empty((len(rows), k), dtype=np.int64)
@@ -150,28 +146,3 @@ def _largest(values: np.ndarray, numbers: np.ndarray, k: int) -> tuple[np.ndarra
         values, numbers = take(values, best, 1), take(numbers, best, 1)
     order = np.lexsort((numbers, -values), axis=1)
     return take(values, order, 1), take(numbers, order, 1)
-
-
-def _search_on_device(
-    queries: Tensor, features: Tensor, k: int, metric: str, skip_self: bool
-) -> tuple[Tensor, Tensor]:
-    """As `search_exact`, in blocks of queries."""
-    n_queries, n_nodes = queries.shape[0], features.shape[0]
-    closeness = queries.new_empty((n_queries, k))
-    indices = torch.empty((n_queries, k), dtype=torch.int64, device=queries.device)
-    block = max(1, min(n_queries, _DEVICE_ELEMENTS // n_nodes))
-    transposed = features.T
-    squared = (features * features).sum(dim=1) if metric == "euclidean" else None
-    # One block for all: torch's allocator would hold on to several of them.
-    whole = queries.new_empty((block, n_nodes))
-    for start in range(0, n_queries, block):
-        stop = min(start + block, n_queries)
-        rows = queries[start:stop]
-        scores = torch.mm(rows, transposed, out=whole[: stop - start])
-        if squared is not None:
-            scores.mul_(2).sub_(squared).sub_((rows * rows).sum(dim=1)[:, None])
-        if skip_self:
-            own = torch.arange(start, stop, device=queries.device)
-            scores[own - start, own] = -torch.inf
-        torch.topk(scores, k, dim=1, out=(closeness[start:stop], indices[start:stop]))
-    return closeness, indices

@@ -197,7 +197,7 @@ def grow_by_relations(
         on_sphere(features, settings.metric),
         weights,
         model,
-        graph_builder(settings.n_neighbors, **settings.search("cosine"))
+        graph_builder(settings.n_neighbors, device=settings.device, **settings.search("cosine"))
         if embedded is None
         else GraphBuilderWithin(embedded, settings.n_neighbors),
         settings.linkage_threshold,

@@ -253,7 +253,9 @@ def meta_train(
         )
     if settings.architecture.encoder == "relational":
         build_graph = (
-            graph_builder(clustering.n_neighbors, **clustering.search("cosine"))
+            graph_builder(
+                clustering.n_neighbors, device=clustering.device, **clustering.search("cosine")
+            )
             if embedded is None
             else GraphBuilderWithin(embedded, clustering.n_neighbors)
         )

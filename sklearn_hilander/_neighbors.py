@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 
 from sklearn_hilander._cell_search import search_by_cells
+from sklearn_hilander._device_search import search_cells_on_device, search_exact_on_device
 from sklearn_hilander._exact_search import search_exact
 from sklearn_hilander._types import NeighborGraph
 
 # Rows from which approximate searches save so much processor time that what they miss is made up
 # for, by cells and by hnsw; figures in docs/user_guide.rst.
 AUTO_BRUTE_MAX_ROWS, AUTO_BRUTE_MAX_EUCLIDEAN = 20_000, 50_000
+# The same on a GPU, by cells alone.
+AUTO_BRUTE_MAX_ON_DEVICE = 300_000
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 100
 HNSW_EF = 64
@@ -52,12 +55,15 @@ def build_neighbor_graph(
         empty = features.new_zeros((n_nodes, 0))
         return NeighborGraph(empty.long(), empty)
     algorithm = resolve_algorithm(algorithm, features, metric)
+    if algorithm == "ivf" and _is_on_cpu(features):
+        near, cosines = search_by_cells(features.numpy(), k)
+        indices = torch.from_numpy(near.astype("int64", copy=False))
+        return NeighborGraph(indices, torch.from_numpy(cosines))
     if algorithm == "ivf":
-        near, cosines = search_by_cells(features.cpu().numpy(), k)
-        indices = torch.from_numpy(near.astype("int64", copy=False)).to(features.device)
-        return NeighborGraph(indices, torch.from_numpy(cosines).to(features.device))
-    if algorithm == "brute":
-        found, indices = search_exact(features, features, k, metric, skip_self=True)
+        found, indices = search_cells_on_device(features, k)
+    elif algorithm == "brute":
+        exact = search_exact if _is_on_cpu(features) else search_exact_on_device
+        found, indices = exact(features, features, k, metric, skip_self=True)
     else:
         found, indices = _search_hnsw(features, features, k + 1, metric, n_threads)
         found, indices = _drop_self(found, indices)
@@ -83,7 +89,8 @@ def query_neighbors(
         Of shape (n_queries, n_neighbors); indices are rows of `features`.
     """
     k = min(n_neighbors, features.shape[0])
-    found, indices = search_exact(queries, features, k, metric, skip_self=False)
+    exact = search_exact if _is_on_cpu(features) else search_exact_on_device
+    found, indices = exact(queries, features, k, metric, skip_self=False)
     return NeighborGraph(indices, to_similarity(found, metric))
 
 
@@ -102,10 +109,16 @@ def resolve_algorithm(algorithm: str, features: Tensor, metric: str = "cosine") 
     if algorithm != "auto":
         return algorithm
     cosine = metric == "cosine"
+    if not _is_on_cpu(features):
+        return "ivf" if cosine and len(features) > AUTO_BRUTE_MAX_ON_DEVICE else "brute"
     most = AUTO_BRUTE_MAX_ROWS if cosine else AUTO_BRUTE_MAX_EUCLIDEAN
-    if features.is_cuda or len(features) <= most:
+    if len(features) <= most:
         return "brute"
     return "ivf" if cosine else "hnsw"
+
+
+def _is_on_cpu(features: Tensor) -> bool:
+    return features.device.type == "cpu"
 
 
 def to_similarity(closeness: Tensor, metric: str) -> Tensor:

@@ -96,8 +96,10 @@ def dot_at(a: Tensor, b: Tensor, pointers: np.ndarray, columns: np.ndarray) -> T
     Tensor of shape (n_pairs,)
     """
     # torch says once a process that these are in beta; sampled_addmm has been there since 1.12.
+    # Some releases also say that what is not to be checked is not checked.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled")
         places = torch.sparse_csr_tensor(
             torch.from_numpy(pointers.astype(np.int64, copy=False)),
             torch.from_numpy(columns.astype(np.int64, copy=False)),

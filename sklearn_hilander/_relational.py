@@ -24,6 +24,7 @@ _FEW_ROWS = 2_000
 # Share of the neighbours that are found first: a flow of small clusters needs no more to tell its
 # scale (`_stable_flow`).
 _FIRST_SHARE = 0.6
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -60,29 +61,33 @@ class GraphBuilder:
     algorithm : {"auto", "brute", "ivf", "hnsw"}
     search : dict
         Other settings of `build_neighbor_graph`.
+    device : device
+        Where neighbours are searched for; the graph is on the CPU.
     """
 
     n_neighbors: int
     algorithm: str = "auto"
     search: dict[str, Any] = field(default_factory=dict)
+    device: torch.device = _CPU
 
     def __call__(self, features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
         """The graph of unit rows.
 
         Given the graph of the same rows before they were whitened, too, the search goes no further
-        than two steps in it, but for ``algorithm="brute"``.
+        than two steps in it, but for ``algorithm="brute"`` and where a device makes it cheap.
         """
-        if before is not None and self.algorithm != "brute" and len(features) > _FEW_ROWS:
+        is_costly = self.algorithm != "brute" and self._is_on_cpu and len(features) > _FEW_ROWS
+        if before is not None and is_costly:
             return PairGraph(features, *search_two_hops(features, before.indices))
         return self._of_neighbors(features, self.n_neighbors)
 
     def widening(self, features: np.ndarray) -> Iterator[PairGraph]:
         """Graphs of ever more neighbours, the last as many as there are to be.
 
-        Only a search by cells is so much quicker for fewer that there is more than one.
+        Only a search by cells on the CPU is so much quicker for fewer that there is more than one.
         """
         rows = torch.from_numpy(features)
-        by_cells = resolve_algorithm(self.algorithm, rows) == "ivf"
+        by_cells = self._is_on_cpu and resolve_algorithm(self.algorithm, rows) == "ivf"
         first = round(_FIRST_SHARE * self.n_neighbors)
         if not by_cells or not 0 < first < self.n_neighbors < len(features):
             yield self(features)
@@ -92,13 +97,22 @@ class GraphBuilder:
         indices, similarities = search_wider(features, graph.indices, self.n_neighbors)
         yield PairGraph(features, indices.astype(np.int64), similarities)
 
+    @property
+    def _is_on_cpu(self) -> bool:
+        return self.device.type == "cpu"
+
     def _of_neighbors(self, features: np.ndarray, n_neighbors: int) -> PairGraph:
-        graph = build_neighbor_graph(
-            torch.from_numpy(features), n_neighbors, algorithm=self.algorithm, **self.search
-        )
-        return PairGraph(features, graph.indices.numpy(), graph.similarities.numpy())
+        rows = torch.from_numpy(features).to(self.device)
+        graph = build_neighbor_graph(rows, n_neighbors, algorithm=self.algorithm, **self.search)
+        return PairGraph(features, graph.indices.cpu().numpy(), graph.similarities.cpu().numpy())
 
 
-def graph_builder(n_neighbors: int, *, algorithm: str = "auto", **search: object) -> GraphBuilder:
+def graph_builder(
+    n_neighbors: int,
+    *,
+    algorithm: str = "auto",
+    device: torch.device = _CPU,
+    **search: object,
+) -> GraphBuilder:
     """A `GraphBuilder` with these settings of the search."""
-    return GraphBuilder(n_neighbors, algorithm, search)
+    return GraphBuilder(n_neighbors, algorithm, search, device)

@@ -172,7 +172,7 @@ def test_scale_reports_what_failed(monkeypatch, tmp_path):
     from benchmarks import scale
 
     monkeypatch.setattr(sys, "argv", ["scale"])
-    plain = dict(n_features=8, mean_size=20.0, n_jobs=1, model=str(tmp_path / "none"))
+    plain = dict(n_features=8, mean_size=20.0, spread=None, n_jobs=1, model=str(tmp_path / "none"))
     args = scale.argparse.Namespace(limit=300.0, **plain)
     row = scale.run_worker(args, "hilander", 50)
     assert "FileNotFoundError" in row["failed"]

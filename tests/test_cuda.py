@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import make_clusters
 
-from sklearn_hilander import HiLanderClustering
+from sklearn_hilander import HiLanderClustering, _device_search, _relational
 from sklearn_hilander._device import resolve_device
 from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors
 
@@ -23,9 +23,7 @@ def test_auto_is_the_gpu():
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_search(metric, monkeypatch):
-    from sklearn_hilander import _exact_search
-
-    monkeypatch.setattr(_exact_search, "_DEVICE_ELEMENTS", 50 * len(X))  # several blocks
+    monkeypatch.setattr(_device_search, "_PRODUCTS", 50 * len(X))  # several blocks
     rows = torch.nn.functional.normalize(torch.from_numpy(X).float())
     there = rows.cuda()
     for find in (
@@ -62,6 +60,28 @@ def test_training_there_is_good_for_clustering_anywhere(architecture, tmp_path):
     for device in ("cuda", "cpu"):
         loaded = HiLanderClustering.load(tmp_path / "model").set_params(device=device)
         np.testing.assert_array_equal(loaded.fit_predict(NEW), expected)
+
+
+def test_the_default_searches_there(monkeypatch):
+    searched, real = [], _relational.build_neighbor_graph
+
+    def watched(rows, *args, **kwargs):
+        searched.append(rows.device.type)
+        return real(rows, *args, **kwargs)
+
+    monkeypatch.setattr(_relational, "build_neighbor_graph", watched)
+    HiLanderClustering(pretrained="default", device="cuda").fit(X)
+    assert set(searched) == {"cuda"}
+
+
+def test_cells():
+    rows = torch.nn.functional.normalize(torch.randn(3_000, 8, device="cuda"))
+    exact = build_neighbor_graph(rows, 10, algorithm="brute")
+    found = build_neighbor_graph(rows, 10, algorithm="ivf")
+    assert found.indices.is_cuda
+    hits = (found.indices[:, :, None] == exact.indices[:, None, :]).any(dim=1)
+    assert hits.float().mean() > 0.95
+    torch.testing.assert_close(found.similarities[:, 0], exact.similarities[:, 0], atol=0.1, rtol=0)
 
 
 def test_little_memory_is_enough_for_many_rows():
