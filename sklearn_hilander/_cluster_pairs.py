@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn_hilander._linkage_model import Links
 from sklearn_hilander._pairs import (
     Columns,
+    in_blocks,
     logit,
     main_axes,
     pair_dot,
@@ -71,22 +72,27 @@ class ClusterPairs:
 def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
     """Each sample as a cluster of its own; pairs that are hardly linked are left out."""
     n = links.graph.n_nodes
+    weights = weights.astype(np.float32)
+
+    def weighted(view: np.ndarray) -> np.ndarray:
+        # In one order of memory, which sums along a row depend on.
+        rows = np.ascontiguousarray(unit_rows(main_axes(view)))
+        return np.multiply(rows, weights[:, None], out=rows)
+
+    sums = tuple(map(weighted, links.views))
     linked = np.flatnonzero(links.probability >= _LEAST_LINK)
     p = links.probability[linked]
-    views = (unit_rows(main_axes(view)) for view in links.views)
-    weights = weights.astype(np.float32)
     return ClusterPairs(
         labels=np.arange(n),
         sizes=weights,
-        # In one order of memory, which sums along a row depend on.
-        sums=tuple(np.multiply(view, weights[:, None], order="C") for view in views),
+        sums=sums,
         inner_p=np.zeros(n),
         inner_count=np.zeros(n),
         i=links.graph.i[linked],
         j=links.graph.j[linked],
         p=p,
         count=np.ones(len(p)),
-        log_odds=logit(p, 1e-4),
+        log_odds=in_blocks(len(p), lambda rows: logit(p[rows], 1e-4)),
         largest=p,
     )
 

@@ -195,8 +195,9 @@ def cluster_by_relations(
     small = np.int32 if n_samples < 2**31 else np.int64
     kept = replace(graph, indices=graph.indices.astype(small))
     del graph
-    links = model.linkage(near, build_again)
+    links = model.linkage(near, build_again, give_up=True)
     del near
+    give_back_memory()
     i, j = links.graph.i, links.graph.j
     # Sums are all that is needed of the views: each is given up once it has been seen.
     views = list(links.views)

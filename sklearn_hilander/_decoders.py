@@ -174,7 +174,7 @@ def _careful(threshold: float, links: Links) -> float:
 
 def walk(links: Links) -> np.ndarray:
     """Weights of a walk along the strongest pairs: squared probabilities; (n_pairs,)."""
-    q = max(1, round(_SHARE * links.graph.indices.shape[1]))
+    q = max(1, round(_SHARE * links.graph.n_neighbors))
     return links.graph.times_near(q) * links.probability.astype(np.float64) ** 2
 
 

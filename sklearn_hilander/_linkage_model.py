@@ -98,8 +98,14 @@ class LinkageModel:
         """All of them."""
         return self.before + self.after
 
-    def __call__(self, graph: PairGraph, build_graph: Callable[..., PairGraph]) -> Links:
-        """Linkage probabilities of unseen samples."""
+    def __call__(
+        self, graph: PairGraph, build_graph: Callable[..., PairGraph], *, give_up: bool = False
+    ) -> Links:
+        """Linkage probabilities of unseen samples.
+
+        With `give_up` what is no longer needed of the graph is freed, and the graph that is left
+        has pairs and their ranks alone.
+        """
 
         def stage(
             graphs: list[PairGraph], features: list[PairTable], number: int
@@ -107,7 +113,7 @@ class LinkageModel:
             return [self.stages[number].mean_log_odds(rows) for rows in features]
 
         n_stages = len(self.before), len(self.after)
-        return run_stages([graph], build_graph, stage, n_stages)[0]
+        return run_stages([graph], build_graph, stage, n_stages, give_up=give_up)[0]
 
 
 def run_stages(
@@ -115,6 +121,8 @@ def run_stages(
     build_graph: Callable[..., PairGraph],
     stage: _Stage,
     n_stages: tuple[int, int] = STAGES,
+    *,
+    give_up: bool = False,
 ) -> list[Links]:
     """Run the stages on graphs as given, whiten, and run them on the new graphs.
 
@@ -127,6 +135,8 @@ def run_stages(
         (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
     n_stages : tuple of int, default=STAGES
         On the graph as given, and on that of whitened embeddings.
+    give_up : bool, default=False
+        As in `LinkageModel`.
 
     Returns
     -------
@@ -155,9 +165,13 @@ def run_stages(
         of_given = closeness_relations(graph, new.i, new.j, compact=True)
         if new is not graph:
             new.keep_main_features()
+            if give_up:
+                graph.give_up("indices", "similarities", "pairs")
         give_back_memory()
         relations.append(graph_relations(new, compact=True) + of_given)
-    del probabilities
+        if give_up:
+            new.give_up("indices", "similarities")
+    del probabilities, p
     probabilities = _run_on(whitened, relations, stage, range(n_before, n_before + n_after))
     del relations
     give_back_memory()
@@ -170,6 +184,8 @@ def run_stages(
         centred = main_axes(graph.features, centred=True)
         links.append(Links(new, p, (smooth, new.main_features, centred)))
         new.forget("ranks")
+        if give_up:
+            new.give_up("features")
     return links
 
 

@@ -69,7 +69,7 @@ class PairGraph:
         """Number of samples."""
         return len(self.features)
 
-    @property
+    @cached_property
     def n_neighbors(self) -> int:
         """Number of neighbours that a sample has."""
         return self.indices.shape[1]
@@ -141,6 +141,20 @@ class PairGraph:
         for name in DERIVED:
             if name not in kept:
                 vars(self).pop(name, None)
+
+    def give_up(self, *names: str) -> None:
+        """Free the memory of some of the arrays for good; rows are left without columns.
+
+        Whoever gives up neighbours keeps their ranks, unless it gives up pairs, too.
+        """
+        self.n_neighbors  # noqa: B018
+        if "pairs" in names:
+            self.forget()
+            vars(self).pop("pairs", None)
+        elif "indices" in names:
+            self.ranks  # noqa: B018
+        for name in {"features", "indices", "similarities"} & set(names):
+            vars(self)[name] = getattr(self, name)[:, :0].copy()
 
     def narrowed(self, n_neighbors: int) -> PairGraph:
         """The graph of so many of the neighbours."""

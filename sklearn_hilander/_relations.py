@@ -132,10 +132,6 @@ def probability_relations(graph: PairGraph, p: np.ndarray, *, compact: bool = Fa
     degree = 1 + graph.adjacency.sum(p)
     squares = 1 + graph.adjacency.sum(p * p)
     strong = _strong_links(p)
-    products = graph.common.products(strong)
-    sums = graph.common.sums(p)
-    n_common = graph.common.counts
-    best = pair_max(p, i, j, n, 0.0)
     links = graph.adjacency.matrix(strong)
     reached = one_step(links, degree[:, None].astype(np.float32))[:, 0]
     around = np.log(reached / (1 + graph.adjacency.sum(strong)))
@@ -145,7 +141,12 @@ def probability_relations(graph: PairGraph, p: np.ndarray, *, compact: bool = Fa
         smooth = unit_rows(one_step(links, smooth), in_place=True)
         near = pair_closeness(smooth, i, j)
         smooth_near.append((near, pair_sum(near * p, i, j, n) / degree))
+    # Smoothed rows take the most memory: what is held by the pair comes after them.
     del links, smooth
+    products = graph.common.products(strong)
+    sums = graph.common.sums(p)
+    n_common = graph.common.counts
+    best = pair_max(p, i, j, n, 0.0)
     norms = _walk_norms(graph, strong)
     log_degree, concentration = np.log(degree), squares / degree
 

@@ -186,3 +186,22 @@ def test_labels_that_mean_nothing_are_not_learnt(rng):
     X = rng.normal(size=(160, 12))
     y = np.arange(160) % 20
     assert 0.3 < auc(y, train(X, y)[1]) < 0.7
+
+
+def test_what_is_given_up_is_missed_by_nothing(data, trained):
+    model = trained[0]
+    graph, given_up = (build_graph(unit_rows(data[2])) for _ in range(2))
+    links = model(graph, build_graph)
+    bare = model(given_up, build_graph, give_up=True)
+    np.testing.assert_array_equal(bare.probability, links.probability)
+    for view, expected in zip(bare.views, links.views, strict=True):
+        np.testing.assert_array_equal(view, expected)
+    for name in ("n_nodes", "n_neighbors", "i", "j", "ranks"):
+        np.testing.assert_array_equal(getattr(bare.graph, name), getattr(links.graph, name))
+    held = ("features", "indices", "similarities")
+    assert all(getattr(bare.graph, name).size == 0 for name in held)
+    assert all(getattr(links.graph, name).size > 0 for name in held)
+    assert (given_up.indices.size, given_up.similarities.size) == (0, 0)
+    assert "pairs" not in vars(given_up)
+    np.testing.assert_array_equal(given_up.features, graph.features)
+    assert graph.indices.shape == (len(data[2]), 10)

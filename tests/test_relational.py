@@ -104,7 +104,7 @@ class StandIn:
     def __post_init__(self):
         self.seen = []
 
-    def linkage(self, graph, build_graph):
+    def linkage(self, graph, build_graph, *, give_up):
         return Links(graph, self.p, (graph.features,))
 
     def judge(self, clusters, relations):
@@ -182,6 +182,33 @@ def test_another_decoder_is_taken_where_it_is_better_by_more_than_chance(monkeyp
     threshold, decoder = _relational_training._calibrate([school], None)
     assert decoder.kind == kind
     assert threshold == 0.4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "good", "expected"),
+    [
+        # F is 1 at these thresholds: classes that stand so far apart do not say which is best.
+        (0, (0.95, 0.8, 0.65, 0.5), 0.8),
+        (0, (0.95, 0.7, 0.5), 0.7),
+        (0, (0.5, 0.35), 0.5),
+        # F is .9: half of it, or the nearest.
+        (60, (0.95, 0.8, 0.65, 0.5, 0.35), 0.5),
+        (60, (0.95, 0.8, 0.65), 0.65),
+    ],
+)
+def test_the_threshold_rises_where_held_out_classes_do_not_tell_it(
+    monkeypatch, wrong, good, expected
+):
+    y = np.repeat(np.arange(60), 10)
+    best = np.where(np.arange(600) < wrong, np.arange(600) % 20, 60 + y)
+
+    def partitions(kind, *_, every):
+        yield from ((t, best if t in good else np.zeros_like(y)) for t in THRESHOLDS)
+
+    monkeypatch.setattr(_relational_training, "partitions", partitions)
+    school = SimpleNamespace(y=y, links=None, start=None, out_of_fold_judge=lambda judges: None)
+    threshold, _ = _relational_training._calibrate([school], None)
+    assert threshold == expected
 
 
 def test_one_pass_is_a_model_too(data):
