@@ -20,7 +20,7 @@ from sklearn_hilander._two_hops import search_two_hops
 
 # Cells that each row is compared with, so many more whenever there are twice as many; and the share
 # of the neighbours that are looked for there.
-_PROBES_A_DOUBLING = 3.0
+_PROBES_A_DOUBLING = 3.4
 _FIRST_SHARE, _FEWEST_FIRST = 0.5, 16
 # Of a search within two hops: share of the neighbours that its second step takes.
 _SECOND_SHARE = 0.33
@@ -87,7 +87,7 @@ def search_wider(rows: np.ndarray, indices: np.ndarray, k: int) -> tuple[np.ndar
 
 
 def _n_probes(n_cells: int) -> int:
-    """Cells that each row is compared with, the nearest ones: 25 of 300, 35 of 3,000."""
+    """Cells that each row is compared with, the nearest ones: 28 of 300, 39 of 3,000."""
     return min(n_cells, max(1, round(_PROBES_A_DOUBLING * math.log2(n_cells))))
 
 

@@ -26,8 +26,8 @@ _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 2**60
 # Similarities that the exact search holds at once.
 _SEARCHED_CELLS = 32_000_000
-# Nodes that the paper's network takes at once.
-_HEAD_ROWS = 4_096
+# Edges that the paper's network takes at once.
+_HEAD_EDGES = 1_280
 
 
 IN_PARTS = "Fit some rows, then the others in parts by partial_fit(..., min_growth=None)."
@@ -108,7 +108,7 @@ def clustering_need(
         pairs = n_rows * (150 * k + 8 * n_features)
         return max(pairs, 2 * search + 0.3 * pairs)
     levels = n_rows * (60 * k + 16 * n_features)
-    head = 5 * min(n_rows, _HEAD_ROWS) * k * hidden_dim + 12 * n_rows * hidden_dim
+    head = 5 * min(n_rows * k, _HEAD_EDGES) * hidden_dim + 12 * n_rows * hidden_dim
     return levels + max(search, head) + min(search, head) / 4
 
 

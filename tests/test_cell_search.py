@@ -130,6 +130,6 @@ def test_rows_with_too_few_to_go_on_from_are_searched_exactly(rng):
     np.testing.assert_array_equal(indices[:3], nearest(X, 6)[:3])
 
 
-@pytest.mark.parametrize(("n_cells", "n_probes"), [(1, 1), (2, 2), (303, 25), (3_030, 35)])
+@pytest.mark.parametrize(("n_cells", "n_probes"), [(1, 1), (2, 2), (303, 28), (3_030, 39)])
 def test_more_cells_are_looked_at_where_there_are_more(n_cells, n_probes):
     assert _cell_search._n_probes(n_cells) == n_probes
