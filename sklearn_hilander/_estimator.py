@@ -88,9 +88,9 @@ class HiLanderClustering(
         paper's networks cannot do with it.
     algorithm : {"auto", "brute", "ivf", "hnsw"}, default="auto"
         Neighbour search: exact; within the nearest cells of an inverted file and then among
-        neighbours of neighbours; or with hnswlib. "auto" is exact up to 20,000 rows and "ivf"
-        beyond. "ivf" is not for ``metric="euclidean"``: with the paper's networks "auto" then is
-        exact up to 50,000 rows and "hnsw" beyond.
+        neighbours of neighbours; or with hnswlib. "auto" is exact up to 20,000 rows, 300,000 on
+        a GPU, and "ivf" beyond. "ivf" is not for ``metric="euclidean"``: with the paper's
+        networks "auto" then is exact up to 50,000 rows, or on a GPU, and "hnsw" beyond.
     architecture : {"relational", "gcn", "gat", "paper-gcn", "paper-gat", "untrained"} or \
             Architecture, default="relational"
         The model. "relational" sees only how rows stand to each other, so its weights fit
