@@ -16,6 +16,7 @@ import torch
 
 from sklearn_hilander._cells import cell_centroids, nearest_cells
 from sklearn_hilander._exact_search import search_exact
+from sklearn_hilander._ops import drop_self
 from sklearn_hilander._two_hops import search_two_hops
 
 # Cells that each row is compared with, so many more whenever there are twice as many; and the share
@@ -106,13 +107,10 @@ def _complete(rows: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -
         return
     every = torch.from_numpy(rows)
     found = search_exact(every[short], every, indices.shape[1] + 1, "cosine", skip_self=False)
-    closeness, others = (part.numpy() for part in found)
-    # The row itself, or the last where others are as near and it is not among the first.
-    own = others == short[:, None]
-    own[:, -1] |= ~own.any(axis=1)
-    shape = (len(short), indices.shape[1])
-    indices[short] = others[~own].reshape(shape)
-    similarities[short] = closeness[~own].reshape(shape).clip(0, 1)
+    # Where others are as near, the row itself may not be among the first.
+    closeness, others = (part.numpy() for part in drop_self(*found, torch.from_numpy(short)))
+    indices[short] = others
+    similarities[short] = closeness.clip(0, 1)
 
 
 def _within_cells(rows: np.ndarray, k: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from sklearn_hilander._ops import sparse_neighbor_sum
+from sklearn_hilander._ops import drop_self, sparse_neighbor_sum
 
 # Products, and numbers of gathered rows, that are held at once.
 _PRODUCTS = 128_000_000
@@ -177,9 +177,6 @@ def _completed(rows: Tensor, closeness: Tensor, indices: Tensor) -> tuple[Tensor
     short = (indices[:, -1] < 0).nonzero()[:, 0]
     if len(short):
         k = indices.shape[1]
-        near, others = search_exact_on_device(rows[short], rows, k + 1, "cosine", skip_self=False)
-        own = others == short[:, None]
-        own[:, -1] |= ~own.any(dim=1)
-        closeness[short] = near[~own].view(len(short), k)
-        indices[short] = others[~own].view(len(short), k)
+        found = search_exact_on_device(rows[short], rows, k + 1, "cosine", skip_self=False)
+        closeness[short], indices[short] = drop_self(*found, short)
     return closeness, indices

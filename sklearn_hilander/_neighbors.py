@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from sklearn_hilander._cell_search import search_by_cells
 from sklearn_hilander._device_search import search_cells_on_device, search_exact_on_device
 from sklearn_hilander._exact_search import search_exact
+from sklearn_hilander._ops import drop_self
 from sklearn_hilander._types import NeighborGraph
 
 # Rows from which approximate searches save so much processor time that what they miss is made up
@@ -62,11 +65,11 @@ def build_neighbor_graph(
     if algorithm == "ivf":
         found, indices = search_cells_on_device(features, k)
     elif algorithm == "brute":
-        exact = search_exact if _is_on_cpu(features) else search_exact_on_device
-        found, indices = exact(features, features, k, metric, skip_self=True)
+        found, indices = _exact_for(features)(features, features, k, metric, skip_self=True)
     else:
         found, indices = _search_hnsw(features, features, k + 1, metric, n_threads)
-        found, indices = _drop_self(found, indices)
+        own = torch.arange(n_nodes, device=features.device)
+        found, indices = drop_self(found, indices, own)
     return NeighborGraph(indices, to_similarity(found, metric))
 
 
@@ -89,8 +92,7 @@ def query_neighbors(
         Of shape (n_queries, n_neighbors); indices are rows of `features`.
     """
     k = min(n_neighbors, features.shape[0])
-    exact = search_exact if _is_on_cpu(features) else search_exact_on_device
-    found, indices = exact(queries, features, k, metric, skip_self=False)
+    found, indices = _exact_for(features)(queries, features, k, metric, skip_self=False)
     return NeighborGraph(indices, to_similarity(found, metric))
 
 
@@ -121,6 +123,10 @@ def _is_on_cpu(features: Tensor) -> bool:
     return features.device.type == "cpu"
 
 
+def _exact_for(features: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
+    return search_exact if _is_on_cpu(features) else search_exact_on_device
+
+
 def to_similarity(closeness: Tensor, metric: str) -> Tensor:
     """Turn inner products, or negative squared distances, into similarities in [0, 1]."""
     if metric == "euclidean":
@@ -145,12 +151,3 @@ def _search_hnsw(
     closeness = -closeness if metric == "euclidean" else 1 - closeness
     device = features.device
     return closeness.to(device), torch.from_numpy(indices.astype("int64")).to(device)
-
-
-def _drop_self(closeness: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Drop each row's own entry, or its last one where the search missed the row itself."""
-    n_rows, k = indices.shape
-    own = indices == torch.arange(n_rows, device=indices.device)[:, None]
-    own[:, -1] |= ~own.any(dim=1)
-    keep = ~own
-    return closeness[keep].view(n_rows, k - 1), indices[keep].view(n_rows, k - 1)

@@ -1,4 +1,4 @@
-"""Sums, means and softmax over neighbourhoods and clusters."""
+"""Sums, means and softmax over neighbourhoods and clusters; neighbours but for the row itself."""
 
 from __future__ import annotations
 
@@ -55,6 +55,26 @@ def sparse_neighbor_sum(
 def normalize_weights(weights: Tensor) -> Tensor:
     """Scale each row of non-negative weights to sum 1; an all-zero row stays zero."""
     return weights / weights.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def drop_self(closeness: Tensor, indices: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Neighbours without each row itself, or without the last one where it is not among them.
+
+    Parameters
+    ----------
+    closeness : Tensor of shape (n_rows, n_neighbors)
+    indices : Tensor of shape (n_rows, n_neighbors), int64
+    own : Tensor of shape (n_rows,), int64
+        Number of each row.
+
+    Returns
+    -------
+    closeness, indices : Tensor of shape (n_rows, n_neighbors - 1)
+    """
+    is_own = indices == own[:, None]
+    is_own[:, -1] |= ~is_own.any(dim=1)
+    shape = (len(own), indices.shape[1] - 1)
+    return closeness[~is_own].view(shape), indices[~is_own].view(shape)
 
 
 def segment_sum(values: Tensor, labels: Tensor, n_segments: int) -> Tensor:

@@ -147,6 +147,7 @@ class PairGraph:
 
         Whoever gives up neighbours keeps their ranks, unless it gives up pairs, too.
         """
+        # Found while there is something to find it from.
         self.n_neighbors  # noqa: B018
         if "pairs" in names:
             self.forget()

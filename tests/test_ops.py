@@ -1,7 +1,13 @@
 import numpy as np
 import torch
 
-from sklearn_hilander._ops import neighbor_sum, normalize_weights, segment_mean, segment_sum
+from sklearn_hilander._ops import (
+    drop_self,
+    neighbor_sum,
+    normalize_weights,
+    segment_mean,
+    segment_sum,
+)
 
 
 def test_neighbor_sum(rng):
@@ -31,3 +37,11 @@ def test_segment_sum_and_mean(rng):
 def test_normalize_weights_keeps_zero_rows():
     out = normalize_weights(torch.tensor([[1.0, 3.0], [0.0, 0.0]]))
     assert out.tolist() == [[0.25, 0.75], [0.0, 0.0]]
+
+
+def test_drop_self_drops_the_row_or_the_last():
+    indices = torch.tensor([[7, 1, 2], [3, 9, 4], [5, 6, 8]])
+    closeness = torch.tensor([[0.9, 0.8, 0.7], [0.6, 0.5, 0.4], [0.3, 0.2, 0.1]])
+    kept, others = drop_self(closeness, indices, torch.tensor([7, 9, 0]))
+    assert others.tolist() == [[1, 2], [3, 4], [5, 6]]
+    torch.testing.assert_close(kept, torch.tensor([[0.8, 0.7], [0.6, 0.4], [0.3, 0.2]]))
