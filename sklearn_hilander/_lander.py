@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sklearn_hilander._affine import Affine, Linear, in_blocks, linear
 from sklearn_hilander._ops import neighbor_sum, normalize_weights
 from sklearn_hilander._types import EdgeScores, NeighborGraph
 
@@ -28,7 +29,7 @@ class GCNLayer(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(2 * in_dim, out_dim)
+        self.linear = Linear(2 * in_dim, out_dim)
 
     def forward(self, features: Tensor, nodes: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
         """Encode `nodes`, rows of `features`, from their neighbours."""
@@ -38,8 +39,12 @@ class GCNLayer(nn.Module):
         of_own, of_around = folded(self.linear.weight, 2, width).split(width, dim=1)
         # As many ascending rows as there are are all.
         own = features if len(nodes) == len(features) else features[nodes]
-        hidden = F.linear(own, of_own, self.linear.bias)
-        return F.relu(torch.addmm(hidden, around, of_around.T))
+        if torch.is_grad_enabled():
+            return F.relu(linear(own, of_own, self.linear.bias) + linear(around, of_around))
+        own_part, around_part = Affine(of_own, self.linear.bias), Affine(of_around)
+        return in_blocks(
+            lambda own, around: own_part(own).add_(around_part(around)).relu_(), own, around
+        )
 
 
 class GATLayer(nn.Module):
@@ -55,7 +60,7 @@ class GATLayer(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_dim, out_dim, bias=False)
+        self.linear = Linear(in_dim, out_dim, bias=False)
         self.source = nn.Parameter(torch.empty(out_dim))
         self.target = nn.Parameter(torch.empty(out_dim))
         self.bias = nn.Parameter(torch.zeros(out_dim))
@@ -66,7 +71,7 @@ class GATLayer(nn.Module):
 
     def forward(self, features: Tensor, nodes: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
         """Encode `nodes`, rows of `features`, from their neighbours."""
-        z = F.linear(features, folded(self.linear.weight, 1, features.shape[1]))
+        z = linear(features, folded(self.linear.weight, 1, features.shape[1]))
         attention = (z @ self.source)[indices] + (z @ self.target)[nodes][:, None]
         attention = F.leaky_relu(attention, _GAT_SLOPE).masked_fill(weights == 0, -torch.inf)
         # A node without edges attends to nothing: softmax of -inf alone is NaN.
@@ -110,10 +115,10 @@ class Lander(nn.Module):
         dims = [in_dim] + [hidden_dim] * n_layers
         self.layers = nn.ModuleList(layer(a, b) for a, b in pairwise(dims))
         edge_dim = max(1, hidden_dim // 2)
-        self.source = nn.Linear(hidden_dim, edge_dim)
-        self.target = nn.Linear(hidden_dim, edge_dim)
+        self.source = Linear(hidden_dim, edge_dim)
+        self.target = Linear(hidden_dim, edge_dim)
         self.head = nn.Sequential(
-            nn.PReLU(edge_dim), nn.Linear(edge_dim, edge_dim), nn.PReLU(edge_dim)
+            nn.PReLU(edge_dim), Linear(edge_dim, edge_dim), nn.PReLU(edge_dim)
         )
         self.logits = nn.Linear(edge_dim, 2)
 
@@ -215,6 +220,7 @@ class Lander(nn.Module):
         (n_nodes, k), dim = indices.shape, from_source.shape[1]
         block = max(1, (_CPU_EDGES if from_source.device.type == "cpu" else _EDGES) // max(1, k))
         first, weight, bias, second = self.head.parameters()
+        inner = Affine(weight, bias)
         logits = from_source.new_empty((n_nodes * k, 2))
         two = from_source.new_empty((2, min(block, n_nodes) * k, dim))
         for start in range(0, n_nodes, block):
@@ -224,7 +230,7 @@ class Lander(nn.Module):
             torch.index_select(from_source, 0, of_block.reshape(-1), out=q)
             q.view(len(of_block), k, dim).add_(to_target[start : start + block, None])
             _prelu_(q, first, other)
-            torch.addmm(bias, q, weight.T, out=other)
+            other = inner(q)
             _prelu_(other, second, q)
             of_edges = logits[start * k : start * k + n_edges]
             torch.addmm(self.logits.bias, other, self.logits.weight.T, out=of_edges)
@@ -248,20 +254,21 @@ class Lander(nn.Module):
         logits : Tensor of shape (n, n_neighbors, 2)
         density : Tensor of shape (n,)
         """
+        indices, similarities = graph.indices, graph.similarities
         if nodes is None:
-            nodes = torch.arange(graph.n_nodes, device=x.device)
-            sources = nodes
-            h = self.encode(x, graph)
+            h = own = self.encode(x, graph)
         else:
-            sources = with_neighbors(graph.indices, nodes)
+            sources = with_neighbors(indices, nodes)
             h = self.encode(x, graph, sources)
-        indices = torch.searchsorted(sources, graph.indices[nodes])
-        from_source, to_target = self.source(h), self.target(h[torch.searchsorted(sources, nodes)])
+            own = h[torch.searchsorted(sources, nodes)]
+            indices = torch.searchsorted(sources, indices[nodes])
+            similarities = similarities[nodes]
+        from_source, to_target = self.source(h), self.target(own)
         if torch.is_grad_enabled():
             logits = self.edge_logits(from_source, to_target, indices)
         else:
             logits = self._edge_logits_in_blocks(from_source, to_target, indices)
-        return logits, density_from_linkage(linkage_from_logits(logits), graph.similarities[nodes])
+        return logits, density_from_linkage(linkage_from_logits(logits), similarities)
 
     @torch.inference_mode()
     def score(self, x: Tensor, graph: NeighborGraph, nodes: Tensor | None = None) -> EdgeScores:
