@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from sklearn_hilander._ops import sparse_neighbor_sum
-from sklearn_hilander._pairs import pair_sum
+from sklearn_hilander._pairs import count_dtype, pair_sum
 
 # Cells of the table that tells a block of samples who their neighbours are: 1 or 2 bytes each.
 _TABLE_CELLS = 16_000_000
@@ -102,7 +102,7 @@ def adjacency_of(i: np.ndarray, j: np.ndarray, n_nodes: int) -> Adjacency:
     """
     n_pairs = len(i)
     above = np.searchsorted(i, np.arange(n_nodes + 1))
-    numbers = np.arange(n_pairs, dtype=np.int32 if 2 * n_pairs < 2**31 else np.int64)
+    numbers = np.arange(n_pairs, dtype=count_dtype(2 * n_pairs))
     upper = sp.csr_array((numbers, j, above), shape=(n_nodes, n_nodes))
     # Column by column: of each node the pairs that it is the j of, ascending by their i.
     lower = upper.tocsc()

@@ -18,6 +18,7 @@ from sklearn_hilander._affine import Affine
 from sklearn_hilander._cells import cell_centroids, nearest_cells
 from sklearn_hilander._exact_search import search_exact
 from sklearn_hilander._ops import drop_self
+from sklearn_hilander._pairs import count_dtype
 from sklearn_hilander._two_hops import search_two_hops
 
 # Cells that each row is compared with, so many more whenever there are twice as many; and the share
@@ -170,8 +171,7 @@ class _Best:
 
     def __init__(self, n_rows: int, k: int) -> None:
         self.values = np.full((n_rows, k), -np.inf, dtype=np.float32)
-        small = np.int32 if n_rows < 2**31 else np.int64
-        self.indices = np.repeat(np.arange(n_rows, dtype=small)[:, None], k, axis=1)
+        self.indices = np.repeat(np.arange(n_rows, dtype=count_dtype(n_rows))[:, None], k, axis=1)
         # A product that is no larger is of no use.
         self.least = np.full(n_rows, -np.inf, dtype=np.float32)
         self.waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

@@ -21,7 +21,7 @@ from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._judge import run_rounds
 from sklearn_hilander._memory import give_back_memory
 from sklearn_hilander._pair_graph import PairGraph, PairGraphBuilder
-from sklearn_hilander._pairs import pair_sum
+from sklearn_hilander._pairs import count_dtype, pair_sum
 from sklearn_hilander._relational import RelationalModel
 from sklearn_hilander._types import Merges
 
@@ -192,8 +192,7 @@ def cluster_by_relations(
         return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
     begin(f"linkage of {len(near.i):,} pairs")
     # Neighbours are kept, in as little memory as they fit; pairs and all else are no longer needed.
-    small = np.int32 if n_samples < 2**31 else np.int64
-    kept = replace(graph, indices=graph.indices.astype(small))
+    kept = replace(graph, indices=graph.indices.astype(count_dtype(n_samples)))
     del graph
     links = model.linkage(near, build_again, give_up=True)
     del near

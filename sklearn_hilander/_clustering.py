@@ -124,6 +124,9 @@ class KnownClusters:
 class Grower(Protocol):
     """A model, as this room needs it."""
 
+    def reads_rows_on_cpu(self, device: torch.device) -> bool:
+        """Whether the CPU reads neighbours' rows when they are clustered on a device."""
+
     def grow(
         self, features: np.ndarray, settings: ClusterSettings, **options: object
     ) -> tuple[Growth, NeighborGraph | None]:
@@ -162,7 +165,8 @@ def cluster_rows(
         embeddings, scaler, embedded = embed_distances(X, settings.n_neighbors)
     else:
         scaler = fit_row_scaler(X, settings.metric, settings.n_neighbors)
-        embeddings = canonical_embeddings(X, scaler)
+        by_cells = model.reads_rows_on_cpu(settings.device)
+        embeddings = canonical_embeddings(X, scaler, by_cells=by_cells)
     faithful = settings.faithful and embedded is None
     nodes = np.arange(len(embeddings.inverse)) if faithful else embeddings.inverse
     return cluster_embeddings(

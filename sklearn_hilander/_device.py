@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -83,9 +84,24 @@ def _n_threads(n_jobs: int) -> int:
     return wanted
 
 
-def one_blas_thread() -> AbstractContextManager:
-    """Give numpy's linear algebra one thread, for blocks that have a thread each."""
-    return _threadpools().limit(limits=1, user_api="blas")
+def in_threads(compute: Callable[[int], object], starts: Iterable[int]) -> None:
+    """Compute blocks by one thread each, as many at a time as torch has threads.
+
+    Parameters
+    ----------
+    compute : callable
+        Of the first row of a block. numpy's linear algebra has one thread in it.
+    starts : iterable of int
+    """
+    starts = list(starts)
+    n_threads = min(torch.get_num_threads(), len(starts))
+    with _threadpools().limit(limits=1, user_api="blas"):
+        if n_threads > 1:
+            with ThreadPoolExecutor(n_threads) as pool:
+                list(pool.map(compute, starts))
+        else:
+            for start in starts:
+                compute(start)
 
 
 @cache

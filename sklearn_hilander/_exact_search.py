@@ -8,13 +8,12 @@ largest maxima, or tie with what does: maxima are quick, and few products are le
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_hilander._device import one_blas_thread
+from sklearn_hilander._device import in_threads
 
 # Products that a thread holds at once, 32 MB, by blocks whose shape does not depend on the threads.
 _BLOCK_ROWS = 256
@@ -69,15 +68,7 @@ def search_exact(
         at = [at + panel.start for (_, at), panel in zip(found, _panels(len(columns)), strict=True)]
         closeness[block], indices[block] = _largest(values, np.concatenate(at, axis=1), k)
 
-    starts = range(0, len(rows), _BLOCK_ROWS)
-    n_threads = min(torch.get_num_threads(), len(starts))
-    with one_blas_thread():
-        if n_threads > 1:
-            with ThreadPoolExecutor(n_threads) as pool:
-                list(pool.map(search, starts))
-        else:
-            for start in starts:
-                search(start)
+    in_threads(search, range(0, len(rows), _BLOCK_ROWS))
     if squared is not None:
         with np.errstate(invalid="ignore"):
             closeness -= np.einsum("nd,nd->n", rows, rows)[:, None]

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._map_equation import LEAST_GAIN, Totals
-from sklearn_hilander._pairs import pair_sum
+from sklearn_hilander._pairs import count_dtype, pair_sum
 
 _CYCLES = 10
 _MOVE_ROUNDS = 20
@@ -119,7 +119,7 @@ class _Flow:
 
     def matrix(self, n_nodes: int) -> sp.csr_array:
         """Flow between nodes, symmetric, (n_nodes, n_nodes)."""
-        small = np.int32 if n_nodes < 2**31 else np.int64
+        small = count_dtype(n_nodes)
         i, j = self.i.astype(small), self.j.astype(small)
         ends = (np.concatenate([i, j]), np.concatenate([j, i]))
         both = np.concatenate([self.flow, self.flow])

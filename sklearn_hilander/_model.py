@@ -106,6 +106,10 @@ class Model:
         if isinstance(self.network, Lander):
             self.network.to(device)
 
+    def reads_rows_on_cpu(self, device: torch.device) -> bool:
+        """Whether the CPU reads neighbours' rows when they are clustered on a device."""
+        return device.type == "cpu" or isinstance(self.network, RelationalModel)
+
     def grow(
         self, features: np.ndarray, settings: ClusterSettings, **options: object
     ) -> tuple[Growth, NeighborGraph | None]:
@@ -118,7 +122,7 @@ class Model:
         """
         if settings.metric == "precomputed":
             check_sees_graphs(self.architecture)
-        if settings.device.type == "cpu" or isinstance(self.network, RelationalModel):
+        if self.reads_rows_on_cpu(settings.device):
             check_clustering_memory(
                 features.shape,
                 settings.n_neighbors,
@@ -240,7 +244,8 @@ def meta_train(
         embeddings, _, embedded = embed_distances(X, clustering.n_neighbors)
     else:
         scaler = fit_row_scaler(X, clustering.metric, clustering.n_neighbors)
-        embeddings = canonical_embeddings(X, scaler)
+        on_cpu = encoder == "relational" or clustering.device.type == "cpu"
+        embeddings = canonical_embeddings(X, scaler, by_cells=on_cpu)
     # Copies with different labels: the first one counts.
     features, y, counts = embeddings.features, y[embeddings.first], embeddings.counts
     if encoder == "relational" or clustering.device.type == "cpu":

@@ -17,6 +17,11 @@ _BLOCK_ROWS = 16_384
 _MANY_DIMENSIONS, _MAIN_DIMENSIONS = 128, 96
 
 
+def count_dtype(n: int) -> type[np.int32] | type[np.int64]:
+    """The smaller type of integers that counts to `n`."""
+    return np.int32 if n < 2**31 else np.int64
+
+
 def candidate_pairs(indices: np.ndarray, is_edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each pair of neighbours once, in either direction of the graph.
 

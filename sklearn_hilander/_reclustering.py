@@ -41,7 +41,8 @@ def recluster(
         Labelled from 0, so that as many samples as possible keep their label.
     """
     embeddings, scaler = rescaled(rows.embeddings, known.scaler, settings.n_neighbors)
-    embeddings = in_canonical_order(embeddings)
+    by_cells = model.reads_rows_on_cpu(settings.device)
+    embeddings = in_canonical_order(embeddings, by_cells=by_cells)
     nodes = np.arange(len(rows.nodes)) if settings.faithful else embeddings.inverse
     constraints = rows.constraints
     if constraints is not None:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from sklearn_hilander._pairs import dot_at
+from sklearn_hilander._pairs import count_dtype, dot_at
 
 # Cells of the table of a block's candidates, and rows of a block at most.
 _BLOCK_CELLS = 4_000_000
@@ -67,7 +67,7 @@ def search_two_hops(
         new_second = _without(second, old_second)
         del old_second
     rows = torch.from_numpy(np.ascontiguousarray(features))
-    found = np.empty((n, k), dtype=np.int32 if n < 2**31 else np.int64)
+    found = np.empty((n, k), dtype=count_dtype(n))
     similarities = np.empty((n, k), dtype=np.float32)
     for block in _blocks(first, second):
         near = first[block]
@@ -110,7 +110,7 @@ def _without(places: sp.csr_array, others: sp.csr_array) -> sp.csr_array:
 
 def _either_way(indices: np.ndarray) -> sp.csr_array:
     n, k = indices.shape
-    small = np.int32 if 2 * n * k < 2**31 else np.int64
+    small = count_dtype(2 * n * k)
     pointers = np.arange(0, n * k + 1, k, dtype=small)
     columns = indices.reshape(-1).astype(small, copy=False)
     places = sp.csr_array((np.ones(n * k, np.float32), columns, pointers), shape=(n, n))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import make_clusters
 
-from sklearn_hilander import HiLanderClustering, _device_search, _relational
+from sklearn_hilander import HiLanderClustering, _cells, _device_search, _embeddings, _relational
 from sklearn_hilander._device import resolve_device
 from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors
 
@@ -49,6 +49,21 @@ def test_a_model_clusters_as_on_the_cpu(architecture):
     np.testing.assert_array_equal(there.predict(NEW), here.predict(NEW))
     np.testing.assert_array_equal(there.partial_fit(NEW).labels_, here.partial_fit(NEW).labels_)
     np.testing.assert_allclose(there.probabilities_, here.probabilities_, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["untrained", "gcn", "relational"])
+def test_many_rows_whose_order_in_memory_differs(architecture, monkeypatch):
+    monkeypatch.setattr(_embeddings, "_HASH_ORDER_MAX_ROWS", 0)
+    monkeypatch.setattr(_cells, "CELL_ROWS", 20)
+    model = HiLanderClustering(architecture=architecture, device="cpu", **QUICK).fit(X, Y)
+    here, there = (
+        HiLanderClustering(
+            architecture=architecture, pretrained=model, device=device, **QUICK
+        ).set_params(linkage_threshold=0.5)
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_array_equal(there.fit_predict(X), here.fit_predict(X))
+    np.testing.assert_array_equal(there.recluster().labels_, here.recluster().labels_)
 
 
 @pytest.mark.parametrize("architecture", ["gcn", "relational"])

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,3 +138,31 @@ def test_rescaled_as_if_scaled_so_from_the_start(seed, exponent, n_first):
     cosine = fit_row_scaler(X, "cosine", 4)
     embeddings = canonical_embeddings(X, cosine)
     assert rescaled(embeddings, cosine, 4) == (embeddings, cosine)
+
+
+def test_rows_that_a_device_reads_stay_in_the_order_of_their_hashes(monkeypatch):
+    monkeypatch.setattr(_embeddings, "_HASH_ORDER_MAX_ROWS", 0)
+    monkeypatch.setattr(_cells, "CELL_ROWS", 3)
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    by_cells, by_hash = (canonical_embeddings(X, COSINE, by_cells=way) for way in (True, False))
+    assert (np.diff(by_hash.hashes.astype(object)) > 0).all()
+    assert not (np.diff(by_cells.hashes.astype(object)) > 0).all()
+    np.testing.assert_array_equal(by_hash.features[by_hash.inverse], COSINE(X))
+    again = in_canonical_order(by_cells, by_cells=False)
+    np.testing.assert_array_equal(again.features, by_hash.features)
+    np.testing.assert_array_equal(again.inverse, by_hash.inverse)
+
+
+def test_chunks_are_put_in_their_place_on_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(_embeddings, "_CHUNK_ROWS", 7)
+    X, before = np.random.default_rng(0).normal(size=(60, 3)), torch.get_num_threads()
+    found = []
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            found.append(canonical_embeddings(X, COSINE))
+    finally:
+        torch.set_num_threads(before)
+    for embeddings in found:
+        np.testing.assert_array_equal(embeddings.features[embeddings.inverse], COSINE(X))
+    np.testing.assert_array_equal(found[0].hashes, found[1].hashes)

@@ -12,7 +12,9 @@ from sklearn_hilander import _relational_training
 from sklearn_hilander._cluster_rounds import cluster_by_relations
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations
 from sklearn_hilander._judge import THRESHOLDS
+from sklearn_hilander._lander import Lander
 from sklearn_hilander._linkage_model import N_FOLDS, STAGES, LabelledGraph, Links, assign_folds
+from sklearn_hilander._model import Model
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder
@@ -409,3 +411,13 @@ def test_growing_in_few_levels(data, trained):
     hierarchy, graph = grow_by_relations(unit_rows(data[2]), model, settings)
     assert hierarchy.n_levels == 2
     assert graph.n_neighbors == 8
+
+
+def test_where_rows_are_read():
+    X, y = make_clusters(np.random.default_rng(0), n_clusters=6, size=8, n_features=8)
+    relational, paper, untrained = Model(network=train(X, y)[0]), Model(network=Lander(8)), Model()
+    here, there = torch.device("cpu"), torch.device("cuda")
+    assert all(model.reads_rows_on_cpu(here) for model in (relational, paper, untrained))
+    assert relational.reads_rows_on_cpu(there)
+    assert not paper.reads_rows_on_cpu(there)
+    assert not untrained.reads_rows_on_cpu(there)
