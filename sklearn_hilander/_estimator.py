@@ -167,6 +167,10 @@ class HiLanderClustering(
         standard error of the best on classes held out of meta-training; for the model that
         comes with the package average linkage, cut where a walk along the embeddings has its
         most stable clusters. None for the paper's networks and without a model.
+    validation_scores_ : dict of str to float
+        F of each of these ways on classes held out of meta-training, mean of pairwise and BCubed F
+        at its best threshold. Near 1 the held-out classes tell little: many more classes than were
+        learned from will stand nearer to each other. Empty where `selected_` was not chosen so.
     loss_curve_ : list of float
         Mean loss of each epoch or pass; empty if there was no training.
     n_iter_ : int
@@ -497,6 +501,9 @@ class HiLanderClustering(
         if self.verbose:
             selected = "" if model.selected is None else f", selected: {model.selected}"
             print(f"[HiLanderClustering] linkage threshold {model.linkage_threshold:.2f}{selected}")
+            of_each = ", ".join(f"{way} {f:.3f}" for way, f in model.validation_scores.items())
+            if of_each:
+                print(f"[HiLanderClustering] F on held-out classes: {of_each}")
         return model, checkpoint
 
     def _model_at_hand(self) -> Model:

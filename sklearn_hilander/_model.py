@@ -95,6 +95,11 @@ class Model:
         """The decoder that did best on held-out classes; None where there was no choice."""
         return self.network.decoder.kind if isinstance(self.network, RelationalModel) else None
 
+    @property
+    def validation_scores(self) -> dict[str, float]:
+        """Best F of each decoder on held-out classes; empty where there was no choice."""
+        return self.network.scores if isinstance(self.network, RelationalModel) else {}
+
     def judge_to_start_from(self, width: int) -> Perceptrons | None:
         """The judges of cluster pairs, if they have hidden layers of this width."""
         if not isinstance(self.network, RelationalModel):

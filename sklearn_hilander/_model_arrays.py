@@ -16,7 +16,7 @@ from torch import nn
 
 from sklearn_hilander._architectures import Architecture
 from sklearn_hilander._cluster_pairs import cluster_relations, single_samples
-from sklearn_hilander._decoders import DECODERS, Decoder
+from sklearn_hilander._decoders import CANDIDATES, DECODERS, Decoder
 from sklearn_hilander._lander import GATLayer, Lander
 from sklearn_hilander._linkage_model import LinkageModel, run_stages
 from sklearn_hilander._model import Model
@@ -127,6 +127,7 @@ def build_model(description: dict, arrays: dict[str, np.ndarray]) -> Model:
             judges,
             float(network["linkage_threshold"]),
             Decoder(network["decoder"]["kind"], float(network["decoder"]["threshold"])),
+            {kind: float(score) for kind, score in network.get("scores", {}).items()},
         )
     row_judge = None
     if description["row_judge"] is not None:
@@ -182,6 +183,7 @@ def _describe_network(network: Lander | RelationalModel | None) -> dict:
         "judges": _describe_perceptrons(network.judges),
         "linkage_threshold": float(network.linkage_threshold),
         "decoder": asdict(network.decoder),
+        "scores": network.scores,
     }
 
 
@@ -202,7 +204,7 @@ def _empty_lander(description: dict) -> Lander:
 
 
 def _plan_relational(description: dict) -> dict[str, ArraySpec]:
-    keys = {"kind", "relations", "stages", "judges", "linkage_threshold", "decoder"}
+    keys = {"kind", "relations", "stages", "judges", "linkage_threshold", "decoder", "scores"}
     # The version first: another one may have other keys.
     version = check_int(description.get("relations"), "the version of the relations")
     if version != RELATIONS_VERSION:
@@ -211,12 +213,17 @@ def _plan_relational(description: dict) -> dict[str, ArraySpec]:
             f"sklearn_hilander computes {RELATIONS_VERSION}: train anew, or use the version that "
             "wrote it."
         )
-    given = check_keys(description, keys, "the network")
+    # Not in files of before there were such scores.
+    given = check_keys({"scores": {}} | description, keys, "the network")
     check_float(given["linkage_threshold"], "the network's linkage_threshold", 0, 1)
     decoder = check_keys(given["decoder"], {"kind", "threshold"}, "the decoder")
     if decoder["kind"] not in DECODERS:
         raise SavedFileError("its decoder is not known.")
     check_float(decoder["threshold"], "the decoder's threshold", 0, 1)
+    if not isinstance(given["scores"], dict) or not given["scores"].keys() <= set(CANDIDATES):
+        raise SavedFileError("its scores are of decoders that are not known.")
+    for score in given["scores"].values():
+        check_float(score, "a score on held-out classes", 0, 1)
     on_graphs = [
         check_list(stages, "the stages of a graph")
         for stages in check_list(given["stages"], "the stages")

@@ -39,12 +39,15 @@ class RelationalModel:
     linkage_threshold : float
         Calibrated on held-out classes.
     decoder : Decoder
+    scores : dict of str to float
+        Best F of each decoder on held-out classes, mean of pairwise and BCubed F.
     """
 
     linkage: LinkageModel
     judges: Perceptrons
     linkage_threshold: float = 0.5
     decoder: Decoder = field(default_factory=Decoder)
+    scores: dict[str, float] = field(default_factory=dict)
 
     def judge(self, clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
         """Probability of each cluster pair to be one class."""

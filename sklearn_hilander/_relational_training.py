@@ -139,7 +139,7 @@ def train_relational(
         for loss in losses:
             on_network(loss)
     chosen_by = [school for school, one in zip(schools, data, strict=True) if one.to_choose_by]
-    threshold, decoder = _calibrate(chosen_by or schools, judges)
+    threshold, decoder, scores = _calibrate(chosen_by or schools, judges)
     if as_one:
         judges = kept_as_one(
             checkpoint,
@@ -150,7 +150,8 @@ def train_relational(
             settings=settings,
             seed=seed + 50 * (max_iter + 1),
         )
-    return RelationalModel(linkage, judges, threshold, decoder), threshold, loss_curve
+    model = RelationalModel(linkage, judges, threshold, decoder, scores)
+    return model, threshold, loss_curve
 
 
 class _School:
@@ -223,8 +224,10 @@ class _School:
         )
 
 
-def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Decoder]:
-    """Threshold of the judge, and the decoder that does best; the first of those as good.
+def _calibrate(
+    schools: list[_School], judges: Perceptrons
+) -> tuple[float, Decoder, dict[str, float]]:
+    """Threshold of the judge, the decoder that does best or the first as good, and F of each.
 
     A merge at the probability q raises an expected F where q is over one half of it (Lipton, Elkan
     and Narayanaswamy, ECML 2014). So the threshold of the judge, whose probabilities are meant to
@@ -266,7 +269,8 @@ def _calibrate(schools: list[_School], judges: Perceptrons) -> tuple[float, Deco
         for score, of_classes, decoder in found
         if best - score <= (of_best - of_classes).std() / len(of_best) ** 0.5
     )
-    return found[0][-1].threshold, decoder
+    scores = {decoder.kind: float(score) for score, _, decoder in found}
+    return found[0][-1].threshold, decoder, scores
 
 
 def _threshold_for(score: float) -> float:

@@ -186,6 +186,7 @@ class SavingMixin:
         self._model = model
         self.lander_ = model.network
         self.selected_ = model.selected
+        self.validation_scores_ = dict(model.validation_scores)
         self.loss_curve_ = list(model.loss_curve)
         self.n_iter_ = len(model.loss_curve)
 

@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_hilander import Architecture, HiLanderClustering, _estimator, _model
 from sklearn_hilander._relational import RelationalModel
+from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.encoding import ClassifierEncoder
 from sklearn_hilander.metrics import pairwise_f_score
 
@@ -356,6 +357,19 @@ def test_verbose(digits, capsys):
     out = capsys.readouterr().out
     assert out.count("meta-training: loss") == 10
     assert f"level 0: {len(digits[0])} nodes merged to " in out
+
+
+def test_fit_says_how_well_each_decoder_did_on_held_out_classes(capsys):
+    X, y = make_identities(200, 16, mean_size=10, nn_rate=0.9, random_state=0)
+    fitted = HiLanderClustering(max_iter=1, random_state=0, verbose=1).fit(X, y)
+    scores = fitted.validation_scores_
+    assert list(scores) == ["judge", "average", "flow"]
+    assert all(0 < score <= 1 for score in scores.values())
+    # What was selected may be one standard error under the best.
+    assert scores[fitted.selected_] > max(scores.values()) - 0.1
+    line = f"F on held-out classes: judge {scores['judge']:.3f}, average {scores['average']:.3f}, "
+    assert line in capsys.readouterr().out
+    assert HiLanderClustering().fit(X).validation_scores_ == {}
 
 
 @pytest.mark.parametrize(

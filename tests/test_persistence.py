@@ -386,15 +386,38 @@ def test_every_decoder_comes_back(kind, tmp_path):
     np.testing.assert_array_equal(loaded.fit_predict(X[::-1]), clusterer.fit_predict(X[::-1]))
 
 
-def test_a_decoder_that_is_not_known_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("decoder", {"kind": "oracle", "threshold": 0.5}, "decoder is not known"),
+        ("scores", {"oracle": 1.0}, "scores are of decoders that are not known"),
+        ("scores", ["judge"], "scores are of decoders that are not known"),
+        ("scores", {"judge": 2.0}, "a score on held-out classes is not a finite number"),
+    ],
+)
+def test_a_decoder_that_is_not_known_is_refused(entry, value, message, tmp_path):
     path = tmp_path / "c"
     path.write_bytes(next(p for p in FILES if p.stem == "relational").read_bytes())
     table, _ = fuzz_loader.split(path.read_bytes())
     model = json.loads(table["__metadata__"]["sklearn_hilander"])["model"]
-    model["network"]["decoder"]["kind"] = "oracle"
+    model["network"][entry] = value
     path.write_bytes(rewritten(path, model=model))
-    with pytest.raises(SavedFileError, match=r"decoder is not known.*another copy"):
+    with pytest.raises(SavedFileError, match=rf"{message}.*another copy"):
         HiLanderClustering.load(path)
+
+
+def test_scores_on_held_out_classes_come_back(tmp_path):
+    source = next(path for path in FILES if path.stem == "relational")
+    path = tmp_path / "c"
+    path.write_bytes(source.read_bytes())
+    scores = HiLanderClustering.load(path).validation_scores_
+    assert set(scores) == {"judge", "average", "flow"}
+    table, _ = fuzz_loader.split(path.read_bytes())
+    model = json.loads(table["__metadata__"]["sklearn_hilander"])["model"]
+    assert model["network"].pop("scores") == scores
+    path.write_bytes(rewritten(path, model=model))
+    # A file of before there were any.
+    assert HiLanderClustering.load(path).validation_scores_ == {}
 
 
 def test_refused_with_what_to_do(saved):

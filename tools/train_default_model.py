@@ -158,7 +158,9 @@ def main() -> None:
         n_stages=N_STAGES,
         as_one=True,
     )
-    network = replace(network, linkage_threshold=THRESHOLD, decoder=Decoder(DECODER, THRESHOLD))
+    # Scores on the mixture say nothing of the data that it will meet.
+    decoder = Decoder(DECODER, THRESHOLD)
+    network = replace(network, linkage_threshold=THRESHOLD, decoder=decoder, scores={})
     clusterer = HiLanderClustering()
     clusterer._set_model(Model(ARCHITECTURES["relational"], network, THRESHOLD, tuple(curve)))
     args.out.parent.mkdir(parents=True, exist_ok=True)
