@@ -181,9 +181,10 @@ def test_another_decoder_is_taken_where_it_is_better_by_more_than_chance(monkeyp
 
     monkeypatch.setattr(_relational_training, "partitions", partitions)
     school = SimpleNamespace(y=y, links=None, start=None, out_of_fold_judge=lambda judges: None)
-    threshold, decoder = _relational_training._calibrate([school], None)
+    threshold, decoder, scores = _relational_training._calibrate([school], None)
     assert decoder.kind == kind
     assert threshold == 0.4
+    assert list(scores) == ["judge", "average", "flow"]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_the_threshold_rises_where_held_out_classes_do_not_tell_it(
 
     monkeypatch.setattr(_relational_training, "partitions", partitions)
     school = SimpleNamespace(y=y, links=None, start=None, out_of_fold_judge=lambda judges: None)
-    threshold, _ = _relational_training._calibrate([school], None)
+    threshold, _, _ = _relational_training._calibrate([school], None)
     assert threshold == expected
 
 
