@@ -2,7 +2,8 @@
 
 The library that torch multiplies matrices with, MKL, leaves half of what a processor can do unused
 where another maker than its own built it. oneDNN, which torch brings as well, does not. It takes
-copies in a layout of its own, so it is given blocks that stay in the cache.
+copies in a layout of its own, so it is given blocks that stay in the cache; and it compiles code
+for each shape, and keeps it, so these have one number of rows, and what is left over goes to MKL.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Rows of a block; of rows that sums go over, which have to be transposed as well.
-_BLOCK_ROWS, _SUMMED_ROWS = 1_280, 512
+BLOCK_ROWS, _SUMMED_ROWS = 1_280, 512
 
 
 class Affine:
@@ -26,22 +27,24 @@ class Affine:
     ----------
     weight : Tensor of shape (n_outputs, n_inputs), float32
     bias : Tensor of shape (n_outputs,), float32, optional
+    block_rows : int, default=BLOCK_ROWS
+        Rows of a block, but for what is left over.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        weight, bias = weight.detach(), None if bias is None else bias.detach()
-        self._by_onednn = _by_onednn(weight)
-        if self._by_onednn:
-            weight, bias = weight.to_mkldnn(), None if bias is None else bias.to_mkldnn()
-        self._weight, self._bias = weight, bias
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None = None, *, block_rows: int = BLOCK_ROWS
+    ) -> None:
+        self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
+        self._block_rows = block_rows if _by_onednn(weight) else -1
+        if self._block_rows > 0:
+            self._packed_weight = self._weight.to_mkldnn()
+            self._packed_bias = None if bias is None else bias.detach().to_mkldnn()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map one block of rows, (n_rows, n_inputs)."""
-        if not self._by_onednn:
-            return F.linear(x, self._weight, self._bias)
-        if len(x) == 0:
-            return x.new_empty((0, self._weight.shape[0]))
-        return F.linear(x.to_mkldnn(), self._weight, self._bias).to_dense()
+        if len(x) == self._block_rows:
+            return F.linear(x.to_mkldnn(), self._packed_weight, self._packed_bias).to_dense()
+        return F.linear(x, self._weight, self._bias)
 
 
 def in_blocks(map_rows: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
@@ -58,14 +61,14 @@ def in_blocks(map_rows: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     Tensor of shape (n_rows, n_outputs)
     """
     n_rows = len(inputs[0])
-    if n_rows <= _BLOCK_ROWS or inputs[0].device.type != "cpu":
+    if n_rows <= BLOCK_ROWS or inputs[0].device.type != "cpu":
         return map_rows(*inputs)
-    blocks = zip(*(rows.split(_BLOCK_ROWS) for rows in inputs), strict=True)
+    blocks = zip(*(rows.split(BLOCK_ROWS) for rows in inputs), strict=True)
     first = map_rows(*next(blocks))
     out = first.new_empty((n_rows, *first.shape[1:]))
-    out[:_BLOCK_ROWS] = first
+    out[:BLOCK_ROWS] = first
     for number, block in enumerate(blocks, start=1):
-        out[number * _BLOCK_ROWS : (number + 1) * _BLOCK_ROWS] = map_rows(*block)
+        out[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS] = map_rows(*block)
     return out
 
 
@@ -118,7 +121,10 @@ def _summed_products(a: Tensor, b: Tensor) -> Tensor:
     """``a.T @ b``."""
     out = a.new_zeros((a.shape[1], b.shape[1]))
     for part_a, part_b in zip(a.split(_SUMMED_ROWS), b.split(_SUMMED_ROWS), strict=True):
-        out += F.linear(part_a.T.to_mkldnn(), part_b.T.to_mkldnn()).to_dense()
+        if len(part_a) == _SUMMED_ROWS:
+            out += F.linear(part_a.T.to_mkldnn(), part_b.T.to_mkldnn()).to_dense()
+        else:
+            out.addmm_(part_a.T, part_b)
     return out
 
 

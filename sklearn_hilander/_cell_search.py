@@ -9,12 +9,11 @@ construction for generic similarity measures", WWW 2011).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from sklearn_hilander._affine import Affine
 from sklearn_hilander._cells import cell_centroids, nearest_cells
 from sklearn_hilander._exact_search import search_exact
 from sklearn_hilander._ops import drop_self
@@ -125,9 +124,9 @@ def _within_cells(rows: np.ndarray, k: int) -> np.ndarray:
     best = _Best(n_rows, k)
     for cell in range(n_cells):
         own = members[begin[cell] : begin[cell + 1]]
-        products_with = _products_with(rows[own])
+        columns = rows[own]
         for part in _parts(len(own), len(own)):
-            products = products_with(rows[own[part]])
+            products = columns[part] @ columns.T
             at = np.arange(len(products))
             products[at, at + part.start] = -np.inf
             best.start(own[part], own, products)
@@ -136,16 +135,10 @@ def _within_cells(rows: np.ndarray, k: int) -> np.ndarray:
     for cell in range(n_cells):
         own = members[begin[cell] : begin[cell + 1]]
         visitors = visits[first[cell] : first[cell + 1]]
-        products_with = _products_with(rows[own])
+        columns = rows[own]
         for part in _parts(len(visitors), len(own)):
-            best.add(visitors[part], own, products_with(rows[visitors[part]]))
+            best.add(visitors[part], own, rows[visitors[part]] @ columns.T)
     return best.ordered()
-
-
-def _products_with(columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """What gives the inner products of some rows with each of these, (n_rows, n_columns)."""
-    affine = Affine(torch.from_numpy(columns))
-    return lambda rows: affine(torch.from_numpy(rows)).numpy()
 
 
 def _grouped(group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sklearn_hilander._affine import Affine, Linear, in_blocks, linear
+from sklearn_hilander._affine import BLOCK_ROWS, Affine, Linear, in_blocks, linear
 from sklearn_hilander._ops import neighbor_sum, normalize_weights
 from sklearn_hilander._types import EdgeScores, NeighborGraph
 
@@ -207,7 +207,11 @@ class Lander(nn.Module):
         """
         n_nodes, n_neighbors = indices.shape
         q = (from_source[indices] + to_target[:, None]).view(n_nodes * n_neighbors, -1)
-        return self.logits(self.head(q)).view(n_nodes, n_neighbors, 2)
+        if q.device.type != "cpu":
+            return self.logits(self.head(q)).view(n_nodes, n_neighbors, 2)
+        # Memory of blocks is used again, that of all would be new to the process each time.
+        logits = torch.cat([self.logits(self.head(part)) for part in q.split(BLOCK_ROWS)])
+        return logits.view(n_nodes, n_neighbors, 2)
 
     def _edge_logits_in_blocks(
         self, from_source: Tensor, to_target: Tensor, indices: Tensor
@@ -220,7 +224,7 @@ class Lander(nn.Module):
         (n_nodes, k), dim = indices.shape, from_source.shape[1]
         block = max(1, (_CPU_EDGES if from_source.device.type == "cpu" else _EDGES) // max(1, k))
         first, weight, bias, second = self.head.parameters()
-        inner = Affine(weight, bias)
+        inner = Affine(weight, bias, block_rows=block * k)
         logits = from_source.new_empty((n_nodes * k, 2))
         two = from_source.new_empty((2, min(block, n_nodes) * k, dim))
         for start in range(0, n_nodes, block):

@@ -30,7 +30,7 @@ def made(*shape, seed=0):
 def test_a_block_is_mapped_as_torch_does(n_rows, bias):
     x, weight = made(n_rows, 20), made(5, 20, seed=1)
     added = made(5, seed=2) if bias else None
-    mapped = Affine(weight, added)(x)
+    mapped = Affine(weight, added, block_rows=max(1, n_rows))(x)
     torch.testing.assert_close(mapped, F.linear(x, weight, added), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(linear(x, weight, added), mapped, rtol=1e-4, atol=1e-4)
 
@@ -74,7 +74,8 @@ def test_blocks_are_put_in_their_place(n_rows, width):
 
 
 def test_rows_have_the_same_bits_on_any_number_of_threads():
-    affine, x, before = Affine(made(330, 256)), made(1_500, 256, seed=1), torch.get_num_threads()
+    affine, x = Affine(made(330, 256), block_rows=1_500), made(1_500, 256, seed=1)
+    before = torch.get_num_threads()
     mapped = []
     try:
         for n_threads in (1, 2, 3):

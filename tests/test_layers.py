@@ -29,7 +29,7 @@ ROOMS = {
     "_row_constraints": {"_constraints"},
     "_corrections": {"_row_constraints"},
     "_exact_search": {"_device"},
-    "_cell_search": {"_affine", "_cells", "_exact_search", "_ops", "_pairs", "_two_hops"},
+    "_cell_search": {"_cells", "_exact_search", "_ops", "_pairs", "_two_hops"},
     "_device_search": {"_ops"},
     "_neighbors": {"_cell_search", "_device_search", "_exact_search", "_ops", "_types"},
     "_distances": set(),
