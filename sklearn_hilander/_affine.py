@@ -9,7 +9,7 @@ for each shape, and keeps it, so these have one number of rows, and what is left
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -36,19 +36,22 @@ class Affine:
     ) -> None:
         self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
         self._block_rows = block_rows if _by_onednn(weight) else -1
-        if self._block_rows > 0:
-            self._packed_weight = self._weight.to_mkldnn()
-            self._packed_bias = None if bias is None else bias.detach().to_mkldnn()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map one block of rows, (n_rows, n_inputs)."""
-        if len(x) == self._block_rows:
-            return F.linear(x.to_mkldnn(), self._packed_weight, self._packed_bias).to_dense()
-        return F.linear(x, self._weight, self._bias)
+        if len(x) != self._block_rows:
+            return F.linear(x, self._weight, self._bias)
+        weight, bias = self._packed
+        return F.linear(x.to_mkldnn(), weight, bias).to_dense()
+
+    @cached_property
+    def _packed(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias for oneDNN, copied where there is a whole block."""
+        return self._weight.to_mkldnn(), None if self._bias is None else self._bias.to_mkldnn()
 
 
 def in_blocks(map_rows: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """What a map makes of rows, block by block where these then stay in the cache.
+    """What a map makes of rows, with its gradients; block by block where these stay in the cache.
 
     Parameters
     ----------
@@ -64,6 +67,9 @@ def in_blocks(map_rows: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     if n_rows <= BLOCK_ROWS or inputs[0].device.type != "cpu":
         return map_rows(*inputs)
     blocks = zip(*(rows.split(BLOCK_ROWS) for rows in inputs), strict=True)
+    if torch.is_grad_enabled():
+        # Each place of an array that is written to would be a step of the gradients.
+        return torch.cat([map_rows(*block) for block in blocks])
     first = map_rows(*next(blocks))
     out = first.new_empty((n_rows, *first.shape[1:]))
     out[:BLOCK_ROWS] = first

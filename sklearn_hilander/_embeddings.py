@@ -171,7 +171,7 @@ def canonical_embeddings(X: np.ndarray, scaler: RowScaler, *, by_cells: bool = T
         hashes=hashes,
         first=order[is_first],
     )
-    return _cell_by_cell(embeddings) if by_cells else embeddings
+    return _cell_by_cell(embeddings, by_cells)
 
 
 def match_rows(new: Embeddings, known: Embeddings, by_hash: np.ndarray) -> np.ndarray:
@@ -211,8 +211,7 @@ def in_canonical_order(embeddings: Embeddings, *, by_cells: bool = True) -> Embe
     if (hashes[1:] == hashes[:-1]).any():
         order, features, hashes, _ = _sort_collisions(order, features, hashes)
     del features, hashes
-    embeddings = _reordered(embeddings, order)
-    return _cell_by_cell(embeddings) if by_cells else embeddings
+    return _cell_by_cell(_reordered(embeddings, order), by_cells)
 
 
 def rescaled(
@@ -251,9 +250,9 @@ def rescaled(
     return fresh, replace(scaler, scale=float(np.ldexp(scaler.scale, -exponent)))
 
 
-def _cell_by_cell(embeddings: Embeddings) -> Embeddings:
+def _cell_by_cell(embeddings: Embeddings, wanted: bool) -> Embeddings:
     """Many rows by their cells; those of a cell stay in the order that they are given in."""
-    if len(embeddings.features) <= _HASH_ORDER_MAX_ROWS:
+    if not wanted or len(embeddings.features) <= _HASH_ORDER_MAX_ROWS:
         return embeddings
     return _reordered(embeddings, order_by_cells(embeddings.features))
 

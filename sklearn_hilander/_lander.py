@@ -14,7 +14,7 @@ from sklearn_hilander._ops import neighbor_sum, normalize_weights
 from sklearn_hilander._types import EdgeScores, NeighborGraph
 
 # Edges that go through the linkage head at once when predicting: on the CPU, and on a device.
-_CPU_EDGES, _EDGES = 1_280, 200_000
+_CPU_EDGES, _EDGES = BLOCK_ROWS, 200_000
 _GAT_SLOPE = 0.2
 
 
@@ -207,16 +207,14 @@ class Lander(nn.Module):
         """
         n_nodes, n_neighbors = indices.shape
         q = (from_source[indices] + to_target[:, None]).view(n_nodes * n_neighbors, -1)
-        if q.device.type != "cpu":
-            return self.logits(self.head(q)).view(n_nodes, n_neighbors, 2)
         # Memory of blocks is used again, that of all would be new to the process each time.
-        logits = torch.cat([self.logits(self.head(part)) for part in q.split(BLOCK_ROWS)])
+        logits = in_blocks(lambda part: self.logits(self.head(part)), q)
         return logits.view(n_nodes, n_neighbors, 2)
 
     def _edge_logits_in_blocks(
         self, from_source: Tensor, to_target: Tensor, indices: Tensor
     ) -> Tensor:
-        """As `edge_logits`, the same bits, without gradients and with little memory.
+        """As `edge_logits`, without gradients and with little memory.
 
         On the CPU blocks are so small that they stay in the cache, and in memory that is there
         already: twice as quick.

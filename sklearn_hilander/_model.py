@@ -243,17 +243,17 @@ def meta_train(
         If there is clearly too little for it.
     """
     encoder = settings.architecture.encoder
+    on_cpu = encoder == "relational" or clustering.device.type == "cpu"
     embedded = None
     if clustering.metric == "precomputed":
         check_sees_graphs(settings.architecture)
         embeddings, _, embedded = embed_distances(X, clustering.n_neighbors)
     else:
         scaler = fit_row_scaler(X, clustering.metric, clustering.n_neighbors)
-        on_cpu = encoder == "relational" or clustering.device.type == "cpu"
         embeddings = canonical_embeddings(X, scaler, by_cells=on_cpu)
     # Copies with different labels: the first one counts.
     features, y, counts = embeddings.features, y[embeddings.first], embeddings.counts
-    if encoder == "relational" or clustering.device.type == "cpu":
+    if on_cpu:
         check_training_memory(
             features.shape,
             clustering.n_neighbors,

@@ -10,6 +10,7 @@ from torch import nn
 
 from sklearn_hilander import _affine
 from sklearn_hilander._affine import Affine, Linear, in_blocks, linear
+from sklearn_hilander._device import thread_limit
 
 
 @pytest.fixture(params=["onednn", "torch"], autouse=True)
@@ -70,18 +71,16 @@ def test_a_layer_has_torchs_names_and_values():
 @given(n_rows=st.integers(1, 4_000), width=st.integers(1, 3))
 def test_blocks_are_put_in_their_place(n_rows, width):
     x = torch.arange(n_rows * width).view(n_rows, width)
-    assert torch.equal(in_blocks(lambda a, b: a + 2 * b, x, x), 3 * x)
+    for with_gradients in (True, False):
+        with torch.set_grad_enabled(with_gradients):
+            assert torch.equal(in_blocks(lambda a, b: a + 2 * b, x, x), 3 * x)
 
 
 def test_rows_have_the_same_bits_on_any_number_of_threads():
     affine, x = Affine(made(330, 256), block_rows=1_500), made(1_500, 256, seed=1)
-    before = torch.get_num_threads()
     mapped = []
-    try:
-        for n_threads in (1, 2, 3):
-            torch.set_num_threads(n_threads)
+    for n_threads in (1, 2, 3):
+        with thread_limit(n_threads):
             mapped.append(affine(x))
-    finally:
-        torch.set_num_threads(before)
     assert torch.equal(mapped[0], mapped[1])
     assert torch.equal(mapped[0], mapped[2])

@@ -36,15 +36,20 @@ def test_search(metric, monkeypatch):
         torch.testing.assert_close(back.similarities.cpu(), here.similarities, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("architecture", ["untrained", "gcn", "gat", "relational"])
-def test_a_model_clusters_as_on_the_cpu(architecture):
+def here_and_there(architecture):
+    """One model on the CPU and on the GPU."""
     model = HiLanderClustering(architecture=architecture, device="cpu", **QUICK).fit(X, Y)
-    here, there = (
+    return [
         HiLanderClustering(
             architecture=architecture, pretrained=model, device=device, **QUICK
         ).set_params(linkage_threshold=0.5)
         for device in ("cpu", "cuda")
-    )
+    ]
+
+
+@pytest.mark.parametrize("architecture", ["untrained", "gcn", "gat", "relational"])
+def test_a_model_clusters_as_on_the_cpu(architecture):
+    here, there = here_and_there(architecture)
     np.testing.assert_array_equal(there.fit_predict(X), here.fit_predict(X))
     np.testing.assert_array_equal(there.predict(NEW), here.predict(NEW))
     np.testing.assert_array_equal(there.partial_fit(NEW).labels_, here.partial_fit(NEW).labels_)
@@ -55,13 +60,7 @@ def test_a_model_clusters_as_on_the_cpu(architecture):
 def test_many_rows_whose_order_in_memory_differs(architecture, monkeypatch):
     monkeypatch.setattr(_embeddings, "_HASH_ORDER_MAX_ROWS", 0)
     monkeypatch.setattr(_cells, "CELL_ROWS", 20)
-    model = HiLanderClustering(architecture=architecture, device="cpu", **QUICK).fit(X, Y)
-    here, there = (
-        HiLanderClustering(
-            architecture=architecture, pretrained=model, device=device, **QUICK
-        ).set_params(linkage_threshold=0.5)
-        for device in ("cpu", "cuda")
-    )
+    here, there = here_and_there(architecture)
     np.testing.assert_array_equal(there.fit_predict(X), here.fit_predict(X))
     np.testing.assert_array_equal(there.recluster().labels_, here.recluster().labels_)
 

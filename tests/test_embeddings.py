@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_hilander import _cells, _embeddings
+from sklearn_hilander._device import thread_limit
 from sklearn_hilander._embeddings import (
     RowScaler,
     canonical_embeddings,
@@ -155,14 +155,11 @@ def test_rows_that_a_device_reads_stay_in_the_order_of_their_hashes(monkeypatch)
 
 def test_chunks_are_put_in_their_place_on_any_number_of_threads(monkeypatch):
     monkeypatch.setattr(_embeddings, "_CHUNK_ROWS", 7)
-    X, before = np.random.default_rng(0).normal(size=(60, 3)), torch.get_num_threads()
+    X = np.random.default_rng(0).normal(size=(60, 3))
     found = []
-    try:
-        for n_threads in (1, 3):
-            torch.set_num_threads(n_threads)
+    for n_threads in (1, 3):
+        with thread_limit(n_threads):
             found.append(canonical_embeddings(X, COSINE))
-    finally:
-        torch.set_num_threads(before)
     for embeddings in found:
         np.testing.assert_array_equal(embeddings.features[embeddings.inverse], COSINE(X))
     np.testing.assert_array_equal(found[0].hashes, found[1].hashes)

@@ -364,6 +364,11 @@ def test_changed_files(tmp_path):
     assert len(trial.ends) >= 5, trial.ends
 
 
+def header_of(path):
+    """What a file says of itself."""
+    return json.loads(fuzz_loader.split(path.read_bytes())[0]["__metadata__"]["sklearn_hilander"])
+
+
 def rewritten(path, **entries):
     """The file with entries of its header set, and a checksum that fits."""
     table, data = fuzz_loader.split(path.read_bytes())
@@ -398,8 +403,7 @@ def test_every_decoder_comes_back(kind, tmp_path):
 def test_a_decoder_that_is_not_known_is_refused(entry, value, message, tmp_path):
     path = tmp_path / "c"
     path.write_bytes(next(p for p in FILES if p.stem == "relational").read_bytes())
-    table, _ = fuzz_loader.split(path.read_bytes())
-    model = json.loads(table["__metadata__"]["sklearn_hilander"])["model"]
+    model = header_of(path)["model"]
     model["network"][entry] = value
     path.write_bytes(rewritten(path, model=model))
     with pytest.raises(SavedFileError, match=rf"{message}.*another copy"):
@@ -412,8 +416,7 @@ def test_scores_on_held_out_classes_come_back(tmp_path):
     path.write_bytes(source.read_bytes())
     scores = HiLanderClustering.load(path).validation_scores_
     assert set(scores) == {"judge", "average", "flow"}
-    table, _ = fuzz_loader.split(path.read_bytes())
-    model = json.loads(table["__metadata__"]["sklearn_hilander"])["model"]
+    model = header_of(path)["model"]
     assert model["network"].pop("scores") == scores
     path.write_bytes(rewritten(path, model=model))
     # A file of before there were any.
@@ -457,8 +460,7 @@ def test_refused_with_what_to_do(saved):
 def test_relations_of_another_version_are_refused(tmp_path):
     path = tmp_path / "c"
     path.write_bytes(next(p for p in FILES if p.stem == "relational").read_bytes())
-    table, _ = fuzz_loader.split(path.read_bytes())
-    model = json.loads(table["__metadata__"]["sklearn_hilander"])["model"]
+    model = header_of(path)["model"]
     model["network"]["relations"] += 1
     path.write_bytes(rewritten(path, model=model))
     with pytest.raises(SavedFileError, match="train anew"):
@@ -469,9 +471,7 @@ def test_no_memory_is_taken_for_what_is_not_there(saved, monkeypatch):
     """A header may claim anything: shapes are held against the file before any array is made."""
     import tracemalloc
 
-    header = json.loads(
-        fuzz_loader.split(saved.read_bytes())[0]["__metadata__"]["sklearn_hilander"]
-    )
+    header = header_of(saved)
     huge = {**header["clusters"], "n_samples": 2**38, "n_nodes": 2**38}
     wide = {**header["model"], "network": {**header["model"]["network"], "hidden_dim": 2**24}}
     for changed in (rewritten(saved, clusters=huge), rewritten(saved, model=wide)):
