@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from sklearn_hilander._device import in_threads
 from sklearn_hilander._ops import sparse_neighbor_sum
 from sklearn_hilander._pairs import count_dtype, pair_sum
 
@@ -18,6 +19,9 @@ _TABLE_CELLS = 16_000_000
 _FEWEST_ROWS, _MOST_ROWS = 64, 256
 # Triangles that sums are taken over at once: temporary arrays stay in the cache.
 _BLOCK_TRIANGLES = 250_000
+
+# Slice of pairs; the place of the common neighbour of each triangle at either end.
+_Block = tuple[slice, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -194,42 +198,54 @@ class CommonNeighbors:
         list of ndarray of shape (n_pairs,), uint8 or wider
         """
         out = [np.empty_like(self.n_common) for _ in most]
-        for rows, pointers, from_i, from_j in self._entries():
+
+        def count(block: _Block) -> None:
+            rows, pointers, from_i, from_j = self._entries(block)
             rank = np.maximum(ranks[from_i], ranks[from_j])
             for counts, within in zip(out, most, strict=True):
                 total = np.concatenate([[0], np.cumsum(rank <= within)])
                 counts[rows] = total[pointers[1:]] - total[pointers[:-1]]
+
+        in_threads(count, self.blocks)
         return [self._in_order(counts) for counts in out]
 
     def products(self, values: np.ndarray) -> np.ndarray:
         """Sum of the products of the values of the two other sides, (n_pairs,), float32."""
         values = self.graph.at_entries(values)
         out = np.empty(len(self.order), dtype=np.float32)
-        for rows, pointers, from_i, from_j in self._entries():
+
+        def add(block: _Block) -> None:
+            rows, pointers, from_i, from_j = self._entries(block)
             out[rows] = _row_sums(values[from_j], from_i, pointers, values)
+
+        in_threads(add, self.blocks)
         return self._in_order(out)
 
     def sums(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum of the values of the sides at i, and of those at j; each (n_pairs,), float32."""
         values = self.graph.at_entries(values)
         out = np.empty((2, len(self.order)), dtype=np.float32)
-        for rows, pointers, *sides in self._entries():
+
+        def add(block: _Block) -> None:
+            rows, pointers, *sides = self._entries(block)
             ones = np.ones(len(sides[0]), dtype=np.float32)
             for of_side, entries in zip(out, sides, strict=True):
                 of_side[rows] = _row_sums(ones, entries, pointers, values)
+
+        in_threads(add, self.blocks)
         return self._in_order(out[0]), self._in_order(out[1])
 
-    def _entries(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+    def _entries(self, block: _Block) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
         """Rows, where the triangles of each begin, and the two entries of each triangle."""
         graph = self.graph
         starts = graph.pointers.astype(graph.entries.dtype)
-        for rows, at_i, at_j in self.blocks:
-            counts, pairs = self.n_common[rows], self.order[rows]
-            pointers = np.zeros(len(counts) + 1, dtype=starts.dtype)
-            np.cumsum(counts, dtype=starts.dtype, out=pointers[1:])
-            from_i = np.repeat(starts[graph.i[pairs]], counts) + at_i.astype(starts.dtype)
-            from_j = np.repeat(starts[graph.j[pairs]], counts) + at_j.astype(starts.dtype)
-            yield rows, pointers, from_i, from_j
+        rows, at_i, at_j = block
+        counts, pairs = self.n_common[rows], self.order[rows]
+        pointers = np.zeros(len(counts) + 1, dtype=starts.dtype)
+        np.cumsum(counts, dtype=starts.dtype, out=pointers[1:])
+        from_i = np.repeat(starts[graph.i[pairs]], counts) + at_i.astype(starts.dtype)
+        from_j = np.repeat(starts[graph.j[pairs]], counts) + at_j.astype(starts.dtype)
+        return rows, pointers, from_i, from_j
 
     def _in_order(self, of_rows: np.ndarray) -> np.ndarray:
         out = np.empty_like(of_rows)
@@ -269,9 +285,6 @@ def common_neighbors(graph: Adjacency) -> CommonNeighbors:
     blocks = tuple(_joined(_find(graph, degree, swapped, order, bounds, n_common)))
     n_common = n_common.astype(np.min_scalar_type(int(n_common.max(initial=0))))
     return CommonNeighbors(graph, order, n_common, blocks)
-
-
-_Block = tuple[slice, np.ndarray, np.ndarray]
 
 
 def _find(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from sklearn_hilander._cells import cell_centroids, nearest_cells
+from sklearn_hilander._device import in_threads
 from sklearn_hilander._exact_search import search_exact
 from sklearn_hilander._ops import drop_self
 from sklearn_hilander._pairs import count_dtype
@@ -32,8 +33,10 @@ _SETTLED, _NEAREST, _LOOKED_AT = 0.02, 0.25, 4_096
 _FEWEST_HOPS, _MOST_HOPS = 2, 6
 # Products that are held at once, and those of them that wait to be looked at together.
 _BLOCK_CELLS = 500_000
-_MOST_WAITING = 1_000_000
+_MOST_WAITING = 500_000
 _TABLE_ROWS = 2_048
+# Rows that one thread searches for, unless that makes too many parts: each goes through all cells.
+_PART_ROWS, _MOST_PARTS = 16_384, 16
 
 
 def search_by_cells(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -116,38 +119,68 @@ def _complete(rows: np.ndarray, indices: np.ndarray, similarities: np.ndarray) -
 
 def _within_cells(rows: np.ndarray, k: int) -> np.ndarray:
     """The k nearest rows in each row's nearest cells, (n_rows, k); itself where they are fewer."""
+    n_rows = len(rows)
     centroids = cell_centroids(rows)
-    n_rows, n_cells = len(rows), len(centroids)
-    n_probes = _n_probes(n_cells)
-    cells = nearest_cells(rows, centroids, n_probes)
-    members, begin = _grouped(cells[:, 0], n_cells)
-    best = _Best(n_rows, k)
-    for cell in range(n_cells):
-        own = members[begin[cell] : begin[cell + 1]]
-        columns = rows[own]
-        for part in _parts(len(own), len(own)):
-            products = columns[part] @ columns.T
-            at = np.arange(len(products))
-            products[at, at + part.start] = -np.inf
-            best.start(own[part], own, products)
-    visits, first = _grouped(cells[:, 1:].reshape(-1), n_cells)
-    visits //= max(1, n_probes - 1)
-    for cell in range(n_cells):
-        own = members[begin[cell] : begin[cell + 1]]
-        visitors = visits[first[cell] : first[cell + 1]]
-        columns = rows[own]
-        for part in _parts(len(visitors), len(own)):
-            best.add(visitors[part], own, rows[visitors[part]] @ columns.T)
+    cells = nearest_cells(rows, centroids, _n_probes(len(centroids)))
+    members = _Groups(cells[:, 0], len(centroids))
+    found = np.empty((n_rows, k), dtype=count_dtype(n_rows))
+
+    def search(part: slice) -> None:
+        found[part] = _of_part(rows, part, cells[part], members, k)
+
+    n_parts = min(_MOST_PARTS, -(-n_rows // _PART_ROWS))
+    edges = np.linspace(0, n_rows, n_parts + 1).astype(int).tolist()
+    in_threads(search, map(slice, edges[:-1], edges[1:]))
+    return found
+
+
+def _of_part(
+    rows: np.ndarray, part: slice, cells: np.ndarray, members: _Groups, k: int
+) -> np.ndarray:
+    """The k nearest rows of some rows in their nearest cells, (n_rows, k)."""
+    some = rows[part]
+    best = _Best(part, k)
+    own = _Groups(cells[:, 0], members.n_groups)
+    for cell in own.filled.tolist():
+        inside, seekers = members[cell], own[cell]
+        columns = rows[inside]
+        # Where each of them is among the members, which ascend.
+        itself = np.searchsorted(inside, seekers + part.start)
+        for block in _blocks(len(seekers), len(inside)):
+            products = some[seekers[block]] @ columns.T
+            products[np.arange(len(products)), itself[block]] = -np.inf
+            best.start(seekers[block], inside, products)
+    visits = _Groups(cells[:, 1:].reshape(-1), members.n_groups)
+    n_others = max(1, cells.shape[1] - 1)
+    for cell in visits.filled.tolist():
+        inside, visitors = members[cell], visits[cell] // n_others
+        columns = rows[inside]
+        for block in _blocks(len(visitors), len(inside)):
+            best.add(visitors[block], inside, some[visitors[block]] @ columns.T)
     return best.ordered()
 
 
-def _grouped(group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places by their group, ascending within each, and where each group begins."""
-    begin = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_groups))])
-    return np.argsort(group, kind="stable"), begin
+class _Groups:
+    """Places by their group, ascending within each.
+
+    Parameters
+    ----------
+    group : ndarray of shape (n_places,), int64
+    n_groups : int
+    """
+
+    def __init__(self, group: np.ndarray, n_groups: int) -> None:
+        self.n_groups = n_groups
+        counts = np.bincount(group, minlength=n_groups)
+        self.filled = np.flatnonzero(counts)
+        self._begin = np.concatenate([[0], np.cumsum(counts)])
+        self._places = np.argsort(group, kind="stable")
+
+    def __getitem__(self, group: int) -> np.ndarray:
+        return self._places[self._begin[group] : self._begin[group + 1]]
 
 
-def _parts(n_rows: int, n_columns: int) -> Iterator[slice]:
+def _blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
     """Slices of rows, of so many products at most."""
     step = max(1, _BLOCK_CELLS // max(1, n_columns))
     for start in range(0, n_rows if n_columns else 0, step):
@@ -159,12 +192,16 @@ class _Best:
 
     Parameters
     ----------
-    n_rows, k : int
+    part : slice
+        Of the rows; they are numbered from its start.
+    k : int
     """
 
-    def __init__(self, n_rows: int, k: int) -> None:
+    def __init__(self, part: slice, k: int) -> None:
+        n_rows = part.stop - part.start
         self.values = np.full((n_rows, k), -np.inf, dtype=np.float32)
-        self.indices = np.repeat(np.arange(n_rows, dtype=count_dtype(n_rows))[:, None], k, axis=1)
+        itself = np.arange(part.start, part.stop, dtype=count_dtype(part.stop))
+        self.indices = np.repeat(itself[:, None], k, axis=1)
         # A product that is no larger is of no use.
         self.least = np.full(n_rows, -np.inf, dtype=np.float32)
         self.waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController  # which scikit-learn requires
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def resolve_device(device: str) -> torch.device:
@@ -84,24 +87,38 @@ def _n_threads(n_jobs: int) -> int:
     return wanted
 
 
-def in_threads(compute: Callable[[int], object], starts: Iterable[int]) -> None:
+def in_threads(compute: Callable[[T], R], blocks: Iterable[T]) -> list[R]:
     """Compute blocks by one thread each, as many at a time as torch has threads.
+
+    What is computed must not depend on the order of the blocks. Nor should the blocks depend on the
+    number of threads: then the result does not.
 
     Parameters
     ----------
     compute : callable
-        Of the first row of a block. numpy's linear algebra has one thread in it.
-    starts : iterable of int
+        Of a block. Linear algebra of numpy and torch has one thread in it, and so have blocks
+        within blocks.
+    blocks : iterable
+        For instance the first row of each.
+
+    Returns
+    -------
+    list
+        What `compute` gives for each block, in their order.
     """
-    starts = list(starts)
-    n_threads = min(torch.get_num_threads(), len(starts))
+    blocks = list(blocks)
+    before = torch.get_num_threads()
+    n_threads = min(before, len(blocks))
     with _threadpools().limit(limits=1, user_api="blas"):
-        if n_threads > 1:
+        if n_threads < 2:
+            return [compute(block) for block in blocks]
+        # New threads ask torch how many are theirs when they first compute.
+        torch.set_num_threads(1)
+        try:
             with ThreadPoolExecutor(n_threads) as pool:
-                list(pool.map(compute, starts))
-        else:
-            for start in starts:
-                compute(start)
+                return list(pool.map(compute, blocks))
+        finally:
+            torch.set_num_threads(before)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._device import in_threads
 from sklearn_hilander._pairs import PairTable, sigmoid
 
 WEIGHT_DECAY = 3e-2
@@ -88,39 +89,46 @@ class Perceptrons:
         features : ndarray of shape (n_rows, n_features), float32, or PairTable
         """
         out = np.empty((len(self), len(features)), dtype=np.float32)
-        for rows, log_odds in self._blocks(features):
-            out[:, rows] = log_odds
+
+        def block(start: int) -> None:
+            rows = slice(start, start + _PREDICT_ROWS)
+            out[:, rows] = self._of_block(features[rows])
+
+        in_threads(block, range(0, len(features), _PREDICT_ROWS))
         return out
 
     def mean_log_odds(self, features: np.ndarray | PairTable) -> np.ndarray:
         """Mean over the networks of each row's log-odds, (n_rows,), float32."""
         out = np.empty(len(features), dtype=np.float32)
-        for rows, log_odds in self._blocks(features):
-            out[rows] = log_odds.mean(axis=0)
+
+        def block(start: int) -> None:
+            rows = slice(start, start + _PREDICT_ROWS)
+            out[rows] = self._of_block(features[rows]).mean(axis=0)
+
+        in_threads(block, range(0, len(features), _PREDICT_ROWS))
         return out
 
     @torch.inference_mode()
-    def _blocks(self, features: np.ndarray | PairTable) -> Iterator[tuple[slice, np.ndarray]]:
-        """Some rows, and the log-odds of each network for them."""
-        for start in range(0, len(features), _PREDICT_ROWS):
-            rows = torch.from_numpy(features[start : start + _PREDICT_ROWS])
-            standard = (rows - self.mean).div_(self.scale).clamp_(-CLAMP, CLAMP)
-            out = np.empty((len(self), len(rows)), dtype=np.float32)
-            for number in range(len(self)):
-                first, second, last = zip(
-                    [of_layer[number] for of_layer in self.weights],
-                    [of_layer[number] for of_layer in self.biases],
-                    strict=True,
-                )
-                # One after the other: several times quicker than as one batch of products.
-                for at, part in enumerate(standard.split(_NETWORK_ROWS)):
-                    hidden = F.gelu(torch.addmm(first[1], part, first[0]))
-                    hidden = F.gelu(torch.addmm(second[1], hidden, second[0]))
-                    log_odds = torch.addmm(last[1], hidden, last[0])[:, 0]
-                    begin = at * _NETWORK_ROWS
-                    # Explicitly: numpy 2.0 to 2.2 warn of a tensor.
-                    out[number, begin : begin + len(part)] = log_odds.numpy()
-            yield slice(start, start + len(rows)), out
+    def _of_block(self, features: np.ndarray) -> np.ndarray:
+        """Log-odds of each network for a few rows, (n_networks, n_rows), float32."""
+        rows = torch.from_numpy(features)
+        standard = (rows - self.mean).div_(self.scale).clamp_(-CLAMP, CLAMP)
+        out = np.empty((len(self), len(rows)), dtype=np.float32)
+        for number in range(len(self)):
+            first, second, last = zip(
+                [of_layer[number] for of_layer in self.weights],
+                [of_layer[number] for of_layer in self.biases],
+                strict=True,
+            )
+            # One after the other: several times quicker than as one batch of products.
+            for at, part in enumerate(standard.split(_NETWORK_ROWS)):
+                hidden = F.gelu(torch.addmm(first[1], part, first[0]))
+                hidden = F.gelu(torch.addmm(second[1], hidden, second[0]))
+                log_odds = torch.addmm(last[1], hidden, last[0])[:, 0]
+                begin = at * _NETWORK_ROWS
+                # Explicitly: numpy 2.0 to 2.2 warn of a tensor.
+                out[number, begin : begin + len(part)] = log_odds.numpy()
+        return out
 
 
 def fit_perceptrons(

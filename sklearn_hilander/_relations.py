@@ -11,6 +11,7 @@ import numpy as np
 
 from sklearn_hilander._adjacency import one_step
 from sklearn_hilander._closeness import closeness, pair_closeness
+from sklearn_hilander._device import in_threads
 from sklearn_hilander._flow_relations import flow_relations
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import (
@@ -81,12 +82,11 @@ def graph_relations(graph: PairGraph, *, compact: bool = False) -> PairTable:
         walks.append((similarity, smooth_near, _pair_mean(smooth_near, i, j, n)))
     graph.forget("adjacency", "ranks", "common", "main_features")
     # A pair that is near both ways counts twice.
-    flows = [
-        flow_relations(
-            i, j, graph.times_near(q) * _local_walk(graph, cosine, q), n, compact=compact
-        )
-        for q in scales_of(k, _FLOW_SHARES)
+    walks_near = [
+        graph.times_near(q) * _local_walk(graph, cosine, q) for q in scales_of(k, _FLOW_SHARES)
     ]
+    flows = in_threads(lambda walk: flow_relations(i, j, walk, n, compact=compact), walks_near)
+    del walks_near
 
     def block(rows: slice) -> Columns:
         a, b, here = i[rows], j[rows], near[rows]

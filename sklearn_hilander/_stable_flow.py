@@ -13,7 +13,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
+from sklearn_hilander._device import in_threads
 from sklearn_hilander._flow import flow_clusters, merge_clusters
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander.metrics import bcubed_f_score
@@ -67,19 +69,28 @@ def _find_scale(graph: PairGraph, n_neighbors: int) -> tuple[int, bool]:
     reach = (min(round(share * n_neighbors), farthest) for share in _SHARES)
     scales = sorted({max(1, q) for q in reach if q <= graph.n_neighbors})
     indices, similarities, counted = _sample(graph.indices, graph.similarities)
+
     # Which scale is stable, merges alone tell as well. Not those that go on from the clusters of
     # another scale: they agree with it, whatever the samples are.
+    def clusters(q: int) -> np.ndarray:
+        walk = _walk(indices[:, :q], similarities[:, :q])
+        return merge_clusters(*walk, len(counted))[counted]
+
     rough: list[np.ndarray] = []
     agreement: list[float] = []
-    for q in scales:
-        walk = _walk(indices[:, :q], similarities[:, :q])
-        rough.append(merge_clusters(*walk, len(counted))[counted])
-        if len(rough) > 1:
-            agreement.append(bcubed_f_score(*rough[-2:]))
-            if agreement[-1] < max(agreement) - _FALLEN:
-                break
-    has_fallen = bool(agreement) and agreement[-1] < max(agreement) - _FALLEN_ENOUGH
-    return scales[most_stable(agreement)], has_fallen
+    # One scale a thread, though it may turn out that the last of them need not be looked at.
+    at_once = torch.get_num_threads()
+    for start in range(0, len(scales), at_once):
+        rough += in_threads(clusters, scales[start : start + at_once])
+        while len(agreement) + 1 < len(rough) and not _has_fallen(agreement, _FALLEN):
+            agreement.append(bcubed_f_score(*rough[len(agreement) : len(agreement) + 2]))
+        if _has_fallen(agreement, _FALLEN):
+            break
+    return scales[most_stable(agreement)], _has_fallen(agreement, _FALLEN_ENOUGH)
+
+
+def _has_fallen(agreement: list[float], by: float) -> bool:
+    return bool(agreement) and agreement[-1] < max(agreement) - by
 
 
 def _walk(

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from sklearn_hilander._device import in_threads
 from sklearn_hilander._pairs import count_dtype, dot_at
 
 # Cells of the table of a block's candidates, and rows of a block at most.
@@ -69,7 +70,8 @@ def search_two_hops(
     rows = torch.from_numpy(np.ascontiguousarray(features))
     found = np.empty((n, k), dtype=count_dtype(n))
     similarities = np.empty((n, k), dtype=np.float32)
-    for block in _blocks(first, second):
+
+    def search(block: slice) -> None:
         near = first[block]
         if looked_at is None:
             candidates = near @ second + near
@@ -79,6 +81,8 @@ def search_two_hops(
             candidates = new @ second + near + _without(near, new) @ new_second
         closeness, found[block] = _nearest(rows, block, candidates.tocsr(), k)
         similarities[block] = closeness.clip(0, 1)
+
+    in_threads(search, _blocks(first, second))
     return found, similarities
 
 

@@ -4,6 +4,7 @@ from conftest import make_clusters
 
 from sklearn_hilander import _cell_search, _cells
 from sklearn_hilander._cell_search import search_by_cells, search_wider
+from sklearn_hilander._device import thread_limit
 from sklearn_hilander._pairs import unit_rows
 
 
@@ -26,14 +27,17 @@ def small_cells(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cells", "waiting", "table"), [(2_000_000, 4_000_000, 8_192), (90, 50, 7)]
+    ("cells", "waiting", "table", "part", "parts"),
+    [(2_000_000, 4_000_000, 8_192, 300, 1), (90, 50, 7, 70, 16), (90, 50, 7, 70, 2)],
 )
 def test_within_cells_nothing_nearer_is_missed(
-    rng, monkeypatch, small_cells, cells, waiting, table
+    rng, monkeypatch, small_cells, cells, waiting, table, part, parts
 ):
     monkeypatch.setattr(_cell_search, "_BLOCK_CELLS", cells)
     monkeypatch.setattr(_cell_search, "_MOST_WAITING", waiting)
     monkeypatch.setattr(_cell_search, "_TABLE_ROWS", table)
+    monkeypatch.setattr(_cell_search, "_PART_ROWS", part)
+    monkeypatch.setattr(_cell_search, "_MOST_PARTS", parts)
     X = unit_rows(rng.normal(size=(300, 6)))
     n_probes = 4
     monkeypatch.setattr(_cell_search, "_n_probes", lambda n_cells: n_probes)
@@ -45,6 +49,17 @@ def test_within_cells_nothing_nearer_is_missed(
     assert (seen.sum(axis=1) >= 9).all()
     cosines[~seen] = -np.inf
     np.testing.assert_array_equal(found, np.argsort(-cosines, axis=1, kind="stable")[:, :9])
+
+
+def test_what_is_found_does_not_depend_on_the_threads(rng, small_cells, monkeypatch):
+    monkeypatch.setattr(_cell_search, "_PART_ROWS", 60)
+    X = unit_rows(rng.normal(size=(400, 8)))
+    found = []
+    for n_threads in (1, 3):
+        with thread_limit(n_threads):
+            found.append(search_by_cells(X, 20))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_most_of_the_nearest_are_found(rng, small_cells, monkeypatch):

@@ -6,6 +6,7 @@ from conftest import make_clusters
 from numpy.testing import assert_array_equal
 
 from sklearn_hilander import _stable_flow
+from sklearn_hilander._device import thread_limit
 from sklearn_hilander._flow import merge_clusters
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
@@ -117,10 +118,18 @@ def test_coarse_scales_are_not_tried_once_agreement_has_fallen(rng, monkeypatch)
         return labels
 
     monkeypatch.setattr(_stable_flow, "merge_clusters", merge)
-    labels, scale, _ = flow_of(graph)
+    with thread_limit(1):
+        labels, scale, _ = flow_of(graph)
     assert 4 < scale < 12
     n_tried = len(tried)
     assert n_tried < len(_stable_flow._SHARES)
+    # More threads look at more of them at once, and find the same.
+    for n_threads in (2, 8):
+        tried.clear()
+        with thread_limit(n_threads):
+            assert_array_equal(flow_of(graph)[0], labels)
+        assert len(tried) == min(len(_stable_flow._SHARES), -(-n_tried // n_threads) * n_threads)
+    tried.clear()
     monkeypatch.setattr(_stable_flow, "_FALLEN", 1.0)
     assert_array_equal(flow_of(graph)[0], labels)
-    assert len(tried) == n_tried + len(_stable_flow._SHARES)
+    assert len(tried) == len(_stable_flow._SHARES)

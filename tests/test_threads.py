@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from threadpoolctl import threadpool_info
 
 from sklearn_hilander import HiLanderClustering, _exact_search
-from sklearn_hilander._device import thread_limit
+from sklearn_hilander._device import in_threads, thread_limit
 from sklearn_hilander._exact_search import search_exact
 
 
@@ -86,3 +86,33 @@ def test_the_search_takes_the_threads_of_torch_and_one_each_for_products(rng, mo
     assert len({thread for thread, _ in seen}) == 3
     assert {blas for _, blas in seen} == {1}
     assert torch.equal(found[1], plain[1])
+
+
+def test_blocks_are_computed_at_once_by_one_thread_each():
+    barrier = threading.Barrier(3, timeout=60)
+
+    def compute(block):
+        barrier.wait()
+        return block, numbers(), in_threads(lambda inner: numbers(), range(2))
+
+    with thread_limit(3):
+        found = in_threads(compute, "abc")
+        assert numbers() == (3, 3)
+    assert found == [(block, (1, 1), [(1, 1)] * 2) for block in "abc"]
+
+
+def test_numbers_are_as_before_where_a_block_fails():
+    def compute(block):
+        raise RuntimeError(block)
+
+    with thread_limit(2):
+        with pytest.raises(RuntimeError, match="0"):
+            in_threads(compute, range(4))
+        assert numbers() == (2, 2)
+
+
+def test_one_thread_computes_where_it_is():
+    with thread_limit(1):
+        where = in_threads(lambda block: threading.get_ident(), range(3))
+    assert where == [threading.get_ident()] * 3
+    assert in_threads(lambda block: block, []) == []
