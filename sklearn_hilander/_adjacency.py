@@ -19,6 +19,8 @@ _TABLE_CELLS = 16_000_000
 _FEWEST_ROWS, _MOST_ROWS = 64, 256
 # Triangles that sums are taken over at once: temporary arrays stay in the cache.
 _BLOCK_TRIANGLES = 250_000
+# Nodes whose triangles one thread finds, unless that makes too many parts: each has such a table.
+_PART_ROWS, _MOST_PARTS = 8_192, 16
 
 # Slice of pairs; the place of the common neighbour of each triangle at either end.
 _Block = tuple[slice, np.ndarray, np.ndarray]
@@ -282,28 +284,35 @@ def common_neighbors(graph: Adjacency) -> CommonNeighbors:
     bounds = np.searchsorted(base[order], np.arange(graph.n_nodes + 1))
     del base
     n_common = np.zeros(len(order), dtype=np.int32)
-    blocks = tuple(_joined(_find(graph, degree, swapped, order, bounds, n_common)))
+    n, step = graph.n_nodes, max(_PART_ROWS, -(-graph.n_nodes // _MOST_PARTS))
+
+    def find(start: int) -> list[_Block]:
+        nodes = range(start, min(start + step, n))
+        return list(_joined(_find(graph, nodes, degree, swapped, order, bounds, n_common)))
+
+    blocks = tuple(chain.from_iterable(in_threads(find, range(0, n, step))))
     n_common = n_common.astype(np.min_scalar_type(int(n_common.max(initial=0))))
     return CommonNeighbors(graph, order, n_common, blocks)
 
 
 def _find(
     graph: Adjacency,
+    nodes: range,
     degree: np.ndarray,
     swapped: np.ndarray,
     order: np.ndarray,
     bounds: np.ndarray,
     n_common: np.ndarray,
 ) -> Iterator[_Block]:
-    """Blocks of triangles, of some nodes at a time; fills in their number."""
+    """Blocks of triangles of these nodes, of some at a time; fills in their number."""
     n, pointers, columns = graph.n_nodes, graph.pointers, graph.columns
     # A place is less than the largest degree: the last number is none.
     place = np.min_scalar_type(int(degree.max(initial=0)))
     none = np.iinfo(place).max
-    n_rows = min(_MOST_ROWS, max(_FEWEST_ROWS, _TABLE_CELLS // max(n, 1)))
+    n_rows = min(_MOST_ROWS, max(_FEWEST_ROWS, _TABLE_CELLS // max(n, 1)), len(nodes))
     cells = np.full(n_rows * n, none, dtype=place)
-    for start in range(0, n, n_rows):
-        stop = min(start + n_rows, n)
+    for start in nodes[::n_rows]:
+        stop = min(start + n_rows, nodes.stop)
         pairs = slice(bounds[start], bounds[stop])
         if pairs.start == pairs.stop:
             continue

@@ -7,8 +7,6 @@ largest maxima, or tie with what does: maxima are quick, and few products are le
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -49,6 +47,7 @@ def search_exact(
     closeness = np.empty((len(rows), k), dtype=np.float32)
     indices = np.empty((len(rows), k), dtype=np.int64)
     squared = np.einsum("nd,nd->n", columns, columns) if metric == "euclidean" else None
+    panels = even_slices(len(columns), _PANEL_COLUMNS)
 
     # Rows may lie as far out as float32 goes: infinite distances are as far as any.
     @np.errstate(over="ignore", invalid="ignore")
@@ -62,10 +61,10 @@ def search_exact(
                 None if squared is None else squared[panel],
                 start - panel.start if skip_self else None,
             )
-            for panel in _panels(len(columns))
+            for panel in panels
         ]
         values = np.concatenate([values for values, _ in found], axis=1)
-        at = [at + panel.start for (_, at), panel in zip(found, _panels(len(columns)), strict=True)]
+        at = [at + panel.start for (_, at), panel in zip(found, panels, strict=True)]
         closeness[block], indices[block] = _largest(values, np.concatenate(at, axis=1), k)
 
     in_threads(search, range(0, len(rows), _BLOCK_ROWS))
@@ -75,11 +74,10 @@ def search_exact(
     return torch.from_numpy(closeness), torch.from_numpy(indices)
 
 
-def _panels(n_columns: int) -> Iterator[slice]:
-    """Slices of about equal length, none longer than `_PANEL_COLUMNS`."""
-    n_panels = -(-n_columns // _PANEL_COLUMNS)
-    edges = np.linspace(0, n_columns, n_panels + 1).astype(int).tolist()
-    return map(slice, edges[:-1], edges[1:])
+def even_slices(n_rows: int, longest: int) -> list[slice]:
+    """Slices of about equal length, none longer than that."""
+    edges = np.linspace(0, n_rows, -(-n_rows // longest) + 1).astype(int).tolist()
+    return list(map(slice, edges[:-1], edges[1:]))
 
 
 def _nearest_in_panel(
