@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 
 from sklearn_hilander._distances import DistanceGraph, nearest_of
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import dot_at, unit_rows
+from sklearn_hilander._pairs import dot_at, sparse_quietly, unit_rows
 from sklearn_hilander._two_hops import search_two_hops
 
 N_FEATURES = 128
@@ -173,7 +173,8 @@ def _fit(places: sp.csr_array, start: np.ndarray) -> np.ndarray:
     error = places.copy()
     for _ in range(_STEPS):
         rows = torch.from_numpy(X)
-        error.data = dot_at(rows, rows, places.indptr, places.indices).numpy() - places.data
+        with sparse_quietly():
+            error.data = dot_at(rows, rows, places.indptr, places.indices).numpy() - places.data
         moved *= _MOMENTUM
         moved -= rate * (error @ X)
         X = unit_rows(X + moved)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import scipy.sparse as sp
@@ -71,22 +72,37 @@ def pair_dot(Z: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     out = np.empty(len(i), dtype=np.float32)
     rows = torch.from_numpy(np.ascontiguousarray(Z))
     start = 0
-    while start < len(i):
-        # Whole rows: the pairs of a first node are together.
-        first = i[start]
-        after = i[min(start + _CHUNK_PAIRS, len(i)) - 1] + 1
-        pointers = start + np.searchsorted(i[start:], np.arange(first, after + 1))
-        part = slice(start, pointers[-1])
-        of_block = dot_at(rows[first:after], rows, pointers - start, j[part])
-        out[part] = of_block.numpy()
-        start = part.stop
+    with sparse_quietly():
+        while start < len(i):
+            # Whole rows: the pairs of a first node are together.
+            first = i[start]
+            after = i[min(start + _CHUNK_PAIRS, len(i)) - 1] + 1
+            pointers = start + np.searchsorted(i[start:], np.arange(first, after + 1))
+            part = slice(start, pointers[-1])
+            of_block = dot_at(rows[first:after], rows, pointers - start, j[part])
+            out[part] = of_block.numpy()
+            start = part.stop
     return out
+
+
+@contextmanager
+def sparse_quietly() -> Iterator[None]:
+    """Hold back what torch says of sparse matrices; around threads, never in one of several.
+
+    It says once a process that they are in beta; sampled_addmm has been there since 1.12. Some
+    releases also say that what is not to be checked is not checked.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled")
+        yield
 
 
 def dot_at(a: Tensor, b: Tensor, pointers: np.ndarray, columns: np.ndarray) -> Tensor:
     """Inner products of rows of `a` with some rows of `b` each.
 
-    Never holds an array of (pairs, features): several times quicker than gathering rows.
+    Never holds an array of (pairs, features): several times quicker than gathering rows. To be
+    called within `sparse_quietly`.
 
     Parameters
     ----------
@@ -100,18 +116,13 @@ def dot_at(a: Tensor, b: Tensor, pointers: np.ndarray, columns: np.ndarray) -> T
     -------
     Tensor of shape (n_pairs,)
     """
-    # torch says once a process that these are in beta; sampled_addmm has been there since 1.12.
-    # Some releases also say that what is not to be checked is not checked.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled")
-        places = torch.sparse_csr_tensor(
-            torch.from_numpy(pointers.astype(np.int64, copy=False)),
-            torch.from_numpy(columns.astype(np.int64, copy=False)),
-            torch.zeros(len(columns)),
-            size=(len(a), len(b)),
-            check_invariants=False,
-        )
+    places = torch.sparse_csr_tensor(
+        torch.from_numpy(pointers.astype(np.int64, copy=False)),
+        torch.from_numpy(columns.astype(np.int64, copy=False)),
+        torch.zeros(len(columns)),
+        size=(len(a), len(b)),
+        check_invariants=False,
+    )
     return torch.sparse.sampled_addmm(places, a, b.T, beta=0.0).values()
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sklearn_hilander._device import in_threads
-from sklearn_hilander._pairs import count_dtype, dot_at
+from sklearn_hilander._pairs import count_dtype, dot_at, sparse_quietly
 
 # Cells of the table of a block's candidates, and rows of a block at most.
 _BLOCK_CELLS = 4_000_000
@@ -82,7 +82,8 @@ def search_two_hops(
         closeness, found[block] = _nearest(rows, block, candidates.tocsr(), k)
         similarities[block] = closeness.clip(0, 1)
 
-    in_threads(search, _blocks(first, second))
+    with sparse_quietly():
+        in_threads(search, _blocks(first, second))
     return found, similarities
 
 

@@ -1,8 +1,11 @@
+import warnings
+
 import numpy as np
 import pytest
 from conftest import make_clusters
 
 from sklearn_hilander import _relational, _two_hops
+from sklearn_hilander._device import thread_limit
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander._two_hops import search_two_hops
@@ -115,3 +118,16 @@ def test_few_neighbors_come_first_where_they_are_found_quicker(rng, algorithm, n
         _, exact = nearest(X, graph.n_neighbors)
         found = (graph.indices[:, :, None] == exact[:, None, :]).any(axis=1)
         assert found.mean() > 0.9
+
+
+def test_threads_find_the_same_and_leave_the_filters_of_warnings_alone(rng, monkeypatch):
+    monkeypatch.setattr(_two_hops, "_MOST_ROWS", 7)
+    X = unit_rows(rng.normal(size=(200, 6)))
+    graph = nearest(X, 8)[1]
+    filters, found = list(warnings.filters), []
+    for n_threads in (1, 4):
+        with thread_limit(n_threads):
+            found.append(search_two_hops(X, graph, share=0.5))
+        assert list(warnings.filters) == filters
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
