@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from sklearn_hilander._device import in_threads
+from sklearn_hilander._device import even_slices, in_threads
 from sklearn_hilander._ops import sparse_neighbor_sum
 from sklearn_hilander._pairs import count_dtype, pair_sum
 
@@ -240,13 +240,14 @@ class CommonNeighbors:
     def _entries(self, block: _Block) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
         """Rows, where the triangles of each begin, and the two entries of each triangle."""
         graph = self.graph
-        starts = graph.pointers.astype(graph.entries.dtype)
         rows, at_i, at_j = block
         counts, pairs = self.n_common[rows], self.order[rows]
-        pointers = np.zeros(len(counts) + 1, dtype=starts.dtype)
-        np.cumsum(counts, dtype=starts.dtype, out=pointers[1:])
-        from_i = np.repeat(starts[graph.i[pairs]], counts) + at_i.astype(starts.dtype)
-        from_j = np.repeat(starts[graph.j[pairs]], counts) + at_j.astype(starts.dtype)
+        dtype = graph.entries.dtype
+        pointers = np.zeros(len(counts) + 1, dtype=dtype)
+        np.cumsum(counts, dtype=dtype, out=pointers[1:])
+        first_i, first_j = (graph.pointers[end[pairs]].astype(dtype) for end in (graph.i, graph.j))
+        from_i = np.repeat(first_i, counts) + at_i.astype(dtype)
+        from_j = np.repeat(first_j, counts) + at_j.astype(dtype)
         return rows, pointers, from_i, from_j
 
     def _in_order(self, of_rows: np.ndarray) -> np.ndarray:
@@ -284,13 +285,13 @@ def common_neighbors(graph: Adjacency) -> CommonNeighbors:
     bounds = np.searchsorted(base[order], np.arange(graph.n_nodes + 1))
     del base
     n_common = np.zeros(len(order), dtype=np.int32)
-    n, step = graph.n_nodes, max(_PART_ROWS, -(-graph.n_nodes // _MOST_PARTS))
 
-    def find(start: int) -> list[_Block]:
-        nodes = range(start, min(start + step, n))
+    def find(part: slice) -> list[_Block]:
+        nodes = range(part.start, part.stop)
         return list(_joined(_find(graph, nodes, degree, swapped, order, bounds, n_common)))
 
-    blocks = tuple(chain.from_iterable(in_threads(find, range(0, n, step))))
+    parts = even_slices(graph.n_nodes, _PART_ROWS, _MOST_PARTS)
+    blocks = tuple(chain.from_iterable(in_threads(find, parts)))
     n_common = n_common.astype(np.min_scalar_type(int(n_common.max(initial=0))))
     return CommonNeighbors(graph, order, n_common, blocks)
 

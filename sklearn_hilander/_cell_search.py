@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from sklearn_hilander._cells import cell_centroids, nearest_cells
-from sklearn_hilander._device import in_threads
-from sklearn_hilander._exact_search import even_slices, search_exact
+from sklearn_hilander._device import even_slices, in_threads
+from sklearn_hilander._exact_search import search_exact
 from sklearn_hilander._ops import drop_self
 from sklearn_hilander._pairs import count_dtype
 from sklearn_hilander._two_hops import search_two_hops
@@ -128,7 +128,7 @@ def _within_cells(rows: np.ndarray, k: int) -> np.ndarray:
     def search(part: slice) -> None:
         found[part] = _of_part(rows, part, cells[part], members, k)
 
-    in_threads(search, even_slices(n_rows, max(_PART_ROWS, -(-n_rows // _MOST_PARTS))))
+    in_threads(search, even_slices(n_rows, _PART_ROWS, _MOST_PARTS))
     return found
 
 

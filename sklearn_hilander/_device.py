@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
@@ -119,6 +120,14 @@ def in_threads(compute: Callable[[T], R], blocks: Iterable[T]) -> list[R]:
                 return list(pool.map(compute, blocks))
         finally:
             torch.set_num_threads(before)
+
+
+def even_slices(n_rows: int, longest: int, most: int | None = None) -> list[slice]:
+    """Slices of about equal length, none longer than that unless there would be more than most."""
+    if most is not None:
+        longest = max(longest, -(-n_rows // most))
+    edges = np.linspace(0, n_rows, -(-n_rows // longest) + 1).astype(int).tolist()
+    return list(map(slice, edges[:-1], edges[1:]))
 
 
 @cache

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_hilander._device import in_threads
+from sklearn_hilander._device import even_slices, in_threads
 
 # Products that a thread holds at once, 32 MB, by blocks whose shape does not depend on the threads.
 _BLOCK_ROWS = 256
@@ -72,12 +72,6 @@ def search_exact(
         with np.errstate(invalid="ignore"):
             closeness -= np.einsum("nd,nd->n", rows, rows)[:, None]
     return torch.from_numpy(closeness), torch.from_numpy(indices)
-
-
-def even_slices(n_rows: int, longest: int) -> list[slice]:
-    """Slices of about equal length, none longer than that."""
-    edges = np.linspace(0, n_rows, -(-n_rows // longest) + 1).astype(int).tolist()
-    return list(map(slice, edges[:-1], edges[1:]))
 
 
 def _nearest_in_panel(
