@@ -210,6 +210,16 @@ def merge(clusters: ClusterPairs, a: np.ndarray, b: np.ndarray) -> tuple[Cluster
     ), new_of
 
 
+def apart_in(partition: np.ndarray, clusters: ClusterPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of clusters that connect all those of each part of the samples."""
+    part = np.zeros(clusters.n_clusters, dtype=np.int64)
+    part[clusters.labels] = partition
+    order = np.argsort(part, kind="stable")
+    a, b = order[:-1], order[1:]
+    same = part[a] == part[b]
+    return np.minimum(a, b)[same], np.maximum(a, b)[same]
+
+
 def _squared_lengths(rows: np.ndarray) -> np.ndarray:
     out = np.empty(len(rows), dtype=rows.dtype)
     for start in range(0, len(rows), BLOCK_PAIRS):

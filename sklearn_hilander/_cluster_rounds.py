@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._cluster_pairs import (
     ClusterPairs,
+    apart_in,
     cluster_relations,
     merge,
     single_samples,
@@ -274,7 +275,7 @@ def _rounds_through(
             highest = threshold
         if lowest > turn:
             return
-        a, b = _apart_in(partition, clusters)
+        a, b = apart_in(partition, clusters)
         q = np.full(len(a), np.nextafter(turn, 1.0))
         if constraints is not None:
             admitted = constraints.admit(clusters.labels, clusters.n_clusters, a, b, q)
@@ -293,16 +294,6 @@ def _rounds_through(
             on_merge=record,
             constraints=constraints,
         )
-
-
-def _apart_in(partition: np.ndarray, clusters: ClusterPairs) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of clusters that connect all those of each part."""
-    part = np.zeros(clusters.n_clusters, dtype=np.int64)
-    part[clusters.labels] = partition
-    order = np.argsort(part, kind="stable")
-    a, b = order[:-1], order[1:]
-    same = part[a] == part[b]
-    return np.minimum(a, b)[same], np.maximum(a, b)[same]
 
 
 def merges_below(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_hilander._cluster_pairs import ClusterPairs
+from sklearn_hilander._cluster_pairs import ClusterPairs, apart_in, merge
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._flow import flow_clusters, move_nodes
 from sklearn_hilander._judge import Judge, run_rounds
@@ -26,9 +26,12 @@ DECODERS = (*CANDIDATES, "stable")
 # Of a flow: share of the neighbours that it takes.
 _SHARE = 0.25
 # Where fewer neighbours are linked, classes are small (`_careful`). So they are where the most
-# stable flow goes along no more than this share of the neighbours, and the threshold is higher.
+# stable flow goes along no more than this share of the neighbours: the threshold is higher, and
+# fewer linked neighbours are enough.
 _FINE_SHARE, _FINE_THRESHOLD = 0.4, 0.6
-_ENOUGH_LINKED = 12
+_ENOUGH_LINKED, _FINE_ENOUGH = 18, 8
+# A flow may divide what is large. What average linkage is as sure of as this is joined again.
+_SURE = 0.9
 # Neighbours that are worth linking, by the scale where a flow is most stable, at least so many.
 # Fewer rows than this take no time to speak of: all neighbours are linked.
 _WORTH, _FEWEST_NEIGHBORS, _FEW_ROWS = 2, 16, 5_000
@@ -145,8 +148,10 @@ def partitions(
         yield lowest, flow_clusters(links.graph.i, links.graph.j, walk(links), n_samples)
         return
     if kind == "stable":
-        fine = cut is not None and cut.fine
-        lowest = _careful(max(lowest, _FINE_THRESHOLD) if fine else lowest, links)
+        if cut is not None and cut.fine:
+            lowest = _careful(max(lowest, _FINE_THRESHOLD), links, _FINE_ENOUGH)
+        else:
+            lowest = _careful(lowest, links, _ENOUGH_LINKED)
     chosen = judge if kind == "judge" else similarity_judge
     rounds = run_rounds(
         start, chosen, lowest=lowest, constraints=constraints, blind=chosen is similarity_judge
@@ -158,17 +163,29 @@ def partitions(
                 labels = move_samples(links, labels, constraints)
             else:
                 labels = np.unique(labels * n_samples + cut.labels, return_inverse=True)[1]
+                labels = _joined_again(labels, start, max(_SURE, threshold), constraints)
             yield threshold, labels
 
 
-def _careful(threshold: float, links: Links) -> float:
-    """A threshold that rises to 1 as fewer neighbours are linked.
+def _joined_again(
+    labels: np.ndarray, start: ClusterPairs, lowest: float, constraints: NodeConstraints | None
+) -> np.ndarray:
+    """Clusters of the samples after rounds of average linkage that begin with these."""
+    clusters, _ = merge(start, *apart_in(labels, start))
+    *_, (_, clusters) = run_rounds(
+        clusters, similarity_judge, lowest=lowest, constraints=constraints, blind=True
+    )
+    return clusters.labels
+
+
+def _careful(threshold: float, links: Links, enough: int) -> float:
+    """A threshold that rises to 1 as fewer neighbours than enough are linked.
 
     Averages over the pairs of large clusters are sure even where single probabilities are not.
     Small clusters have few pairs, and each must do for itself.
     """
     n_linked = 2 * float(links.probability.sum()) / links.graph.n_nodes
-    enough = min(_ENOUGH_LINKED, links.graph.n_neighbors)
+    enough = min(enough, links.graph.n_neighbors)
     return 1 - (1 - threshold) * min(1.0, n_linked / enough)
 
 

@@ -277,6 +277,24 @@ def test_search_says_what_is_not_installed(monkeypatch, capsys):
     assert faiss.endswith("faiss        not installed")
 
 
+def test_grid_has_the_mean_over_the_seeds(tmp_path, monkeypatch, capsys):
+    grid = import_module("benchmarks.grid")
+    monkeypatch.setattr(grid, "MIN_CLASSES", 2)
+    monkeypatch.setattr(grid, "PEERS", {"average linkage": grid.fit_average_linkage})
+    out = tmp_path / "grid.json"
+    args = ["--sizes", 4, "--n-features", 16, "--rates", 0.9, "--n-samples", 100]
+    args += ["--seeds", 3, 5, "--out", out]
+    monkeypatch.setattr(sys, "argv", ["grid", *map(str, args)])
+    monkeypatch.setattr(grid, "ours", lambda seed: lambda X, y: lambda Z: np.arange(len(Z)) % seed)
+    grid.main()
+    (cell,) = json.loads(out.read_text())["cells"]
+    assert [found["meta-trained"]["n_clusters"] for found in cell["found"]] == [3, 5]
+    mean = np.mean([found["average linkage"]["pairwise_f"] for found in cell["found"]])
+    printed = capsys.readouterr().out
+    assert f"{mean:.3f} |\n" in printed
+    assert "pretrained" in printed and "of 1" in printed
+
+
 def test_crowding_divides_whole_classes(rng):
     from benchmarks.crowding import divided
 

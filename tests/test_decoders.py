@@ -8,7 +8,7 @@ import pytest
 
 from sklearn_hilander import HiLanderClustering, _decoders
 from sklearn_hilander._cluster_pairs import single_samples
-from sklearn_hilander._decoders import DECODERS, Decoder
+from sklearn_hilander._decoders import DECODERS, Cut, Decoder
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander.datasets import make_identities
@@ -68,6 +68,22 @@ def test_the_model_of_the_package_finds_small_classes_and_large_ones(mean_size, 
     clusterer = HiLanderClustering().fit(X)
     assert clusterer.selected_ == "stable"
     assert pairwise_f_score(y, clusterer.labels_) > 0.85
+
+
+def test_what_a_flow_divides_is_joined_again_where_that_is_sure(monkeypatch):
+    X, y = make_identities(600, 64, mean_size=30, size_variation=0.2, nn_rate=0.98, random_state=0)
+    build = graph_builder(40)
+    network = HiLanderClustering()._pretrained_model().network
+    links = network.linkage(build(unit_rows(X.astype(np.float32))), build)
+    start = single_samples(links, np.ones(len(X)))
+    halves = Cut(2 * y + np.random.RandomState(0).randint(2, size=len(y)), fine=False)
+
+    def f_score():
+        return pairwise_f_score(y, network.decoder(links, start, network.judge, cut=halves))
+
+    assert f_score() > 0.95
+    monkeypatch.setattr(_decoders, "_SURE", 1.0)
+    assert f_score() < 0.75
 
 
 def test_who_is_alone_stays_alone():
