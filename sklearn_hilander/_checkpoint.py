@@ -41,7 +41,7 @@ _NO_MATTER = ("linkage_threshold", "min_cluster_size", "n_threads", "device", "f
 _WAY_OUT = "Delete the file to train from the start, or name another one."
 
 Shapes = Mapping[str, tuple[int, ...]]
-_NOTHING_YET = {"nothing yet": np.zeros(1, dtype=np.uint8)}
+_NOTHING_YET = {"nothing yet": np.zeros(1, dtype=np.float32)}
 
 
 class Checkpoint:
