@@ -41,7 +41,6 @@ _NO_MATTER = ("linkage_threshold", "min_cluster_size", "n_threads", "device", "f
 _WAY_OUT = "Delete the file to train from the start, or name another one."
 
 Shapes = Mapping[str, tuple[int, ...]]
-_NOTHING_YET = {"nothing yet": np.zeros(1, dtype=np.float32)}
 
 
 class Checkpoint:
@@ -134,8 +133,6 @@ class Checkpoint:
     def write(self) -> None:
         """Write the file, whole or not at all."""
         assert self.path is not None
-        # The oldest release of safetensors does not read what it wrote of no array.
-        arrays = self._arrays or _NOTHING_YET
         header = {
             "format": FORMAT_VERSION,
             "class": _CLASS,
@@ -143,11 +140,11 @@ class Checkpoint:
             "seed": self.seed,
             "arrays": {
                 name: {"shape": list(array.shape), "dtype": array.dtype.name}
-                for name, array in arrays.items()
+                for name, array in self._arrays.items()
             },
         }
         try:
-            write_file(self.path, header, arrays, _plan)
+            write_file(self.path, header, self._arrays, _plan)
         except SavedFileError as error:
             raise SavedFileError(
                 f"checkpoint={self.path!r} was not written: {error} Training diverged: lower "

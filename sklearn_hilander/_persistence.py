@@ -120,7 +120,10 @@ def write_file(path: str, header: Mapping, arrays: Mapping[str, np.ndarray], pla
     permissions = stat.S_IMODE(os.fstat(handle).st_mode)
     os.close(handle)
     try:
-        save_file(arrays, temporary, {_KEY: text})
+        if arrays:
+            save_file(arrays, temporary, {_KEY: text})
+        else:
+            _write_no_arrays(temporary, text)
         os.chmod(temporary, permissions)
         _sync(temporary, os.O_RDWR)
         os.replace(temporary, path)
@@ -130,6 +133,14 @@ def write_file(path: str, header: Mapping, arrays: Mapping[str, np.ndarray], pla
         raise
     if os.name == "posix":
         _sync(folder, os.O_RDONLY)
+
+
+def _write_no_arrays(path: str, text: str) -> None:
+    """The table of a safetensors file alone: old releases write one that none can read."""
+    table = json.dumps({"__metadata__": {_KEY: text}}).encode()
+    table += b" " * (-len(table) % 8)
+    with open(path, "wb") as file:
+        file.write(len(table).to_bytes(8, "little") + table)
 
 
 def read_file(

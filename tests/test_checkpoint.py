@@ -329,7 +329,7 @@ def test_clustering_alone_does_not_touch_the_file(tmp_path):
 
 
 def test_a_training_that_has_kept_nothing_yet_goes_on(tmp_path):
-    """The oldest release of safetensors writes a file without arrays that it cannot read."""
+    """An old release of safetensors writes a file without arrays that none can read."""
     path = tmp_path / "state"
     Checkpoint(str(path), {"a": 1}, 5).write()
     header, arrays = read_file(str(path), _plan)

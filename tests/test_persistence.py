@@ -678,3 +678,10 @@ def test_a_large_round_trip_of_made_up_clusters(tmp_path):
     clusterer = HiLanderClustering(3, min_cluster_size=3).fit(X)
     clusterer.save(tmp_path / "c")
     assert_same_state(HiLanderClustering.load(tmp_path / "c"), clusterer)
+
+
+def test_clustering_without_a_model_is_saved_without_arrays(tmp_path):
+    path = tmp_path / "settings.safetensors"
+    fitted = HiLanderClustering(pretrained=None, n_neighbors=4).fit(np.eye(8))
+    fitted.save(path, clusters=False)
+    assert HiLanderClustering.load(path).n_neighbors == 4
