@@ -39,6 +39,8 @@ _LOWEST_FOR_TRUTH, _LOWEST = 0.4, 0.15
 _REMEMBERED = 25
 # Thresholds whose score is this close to the best do as well.
 _PLATEAU = 0.02
+# The judge's threshold is no lower: where F is low, its probabilities are too sure of new classes.
+_LEAST = 0.35
 # Above the first score, held-out classes stand so far apart that they tell little of a threshold;
 # at 1 they tell nothing, and it is this one.
 _TELLS_LITTLE, _CAREFUL = 0.95, 0.8
@@ -86,8 +88,8 @@ def train_relational(
     model : RelationalModel or None
         None if there is no pair to learn from.
     linkage_threshold : float
-        Half of the best F on the training samples, judged out of fold, or more where that is near
-        1; or the nearest that does as well as the best.
+        Half of the best F on the training samples, judged out of fold, or more where that is low or
+        near 1; or the nearest that does as well as the best.
     loss_curve : list of float
         Mean loss of the judges of each pass.
     """
@@ -231,10 +233,11 @@ def _calibrate(
 
     A merge at the probability q raises an expected F where q is over one half of it (Lipton, Elkan
     and Narayanaswamy, ECML 2014). So the threshold of the judge, whose probabilities are meant to
-    be true, is half of the best F that it has, or the nearest that does as well as the best. As F
-    comes near 1 it rises: more classes than were held out will stand nearer to each other, and then
-    a false merge joins whole clusters. Scores of average linkage are no probabilities: it has the
-    middle of those that do as well.
+    be true, is half of the best F that it has, or the nearest that does as well as the best. Where
+    F is low, they are too sure, and it is no lower than `_LEAST`. As F comes near 1 it rises: more
+    classes than were held out will stand nearer to each other, and then a false merge joins whole
+    clusters. Scores of average linkage are no probabilities: it has the middle of those that do as
+    well.
 
     Decoders are compared by their best, so that none gains or loses by where its threshold comes
     from. Those within one standard error of the best, over the classes, are as good (Breiman,
@@ -276,7 +279,8 @@ def _calibrate(
 def _threshold_for(score: float) -> float:
     """The threshold of the judge at a best F of so much."""
     tells_nothing = max(0.0, (score - _TELLS_LITTLE) / (1 - _TELLS_LITTLE))
-    return score / 2 + tells_nothing * (_CAREFUL - score / 2)
+    usual = max(score / 2, _LEAST)
+    return usual + tells_nothing * (_CAREFUL - usual)
 
 
 def f_of_classes(y: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import make_clusters
 
-from benchmarks import living, run, stream
+from benchmarks import living, run, stream, texts
 from benchmarks.peers import PEERS, figures
 from sklearn_hilander import HiLanderClustering
 
@@ -304,3 +304,62 @@ def test_crowding_divides_whole_classes(rng):
     assert [len(part) for part in parts] == [100, 200, 300]
     seen = [set(y[part]) for part in parts]
     assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
+
+
+WORDNET = """\
+  1 A licence stands first.
+00000001 03 n 01 animal 0 000 | a living organism; "beasts"
+00000002 05 n 02 house_cat 0 puss 1 002 @ 00000001 n 0000 ~ 00000009 n 0000 | purrs
+00000003 05 n 01 dog 0 001 @ 00000001 n 0000 | barks
+00000004 05 n 01 cow 0 001 @ 00000001 n 0000 | moos
+00000005 05 n 01 owl 0 001 @ 00000001 n 0000 | hoots; "at night"
+00000009 05 n 01 tabby 0 001 @ 00000002 n 0000 | striped
+"""
+
+
+def test_texts_reads_wordnet(tmp_path):
+    (tmp_path / "data.noun").write_text(WORDNET)
+    found = texts.siblings(tmp_path, "noun")
+    assert found == [["house cat: purrs", "dog: barks", "cow: moos", "owl: hoots"]]
+
+
+def test_subtrees_do_not_overlap(tmp_path, monkeypatch):
+    (tmp_path / "data.noun").write_text(WORDNET)
+    monkeypatch.setattr(texts, "SUBTREE_SIZES", (1, 9))
+    for seed in range(5):
+        (classes,) = texts.subtrees(tmp_path, np.random.RandomState(seed))
+        assert classes in (
+            ["tabby: striped"],
+            ["house cat: purrs", "dog: barks", "cow: moos", "owl: hoots", "tabby: striped"],
+        )
+
+
+def test_packages_of_one_source_are_a_class():
+    described = (
+        "Package: a\nSource: s (1.2)\nDescription: one\n\nPackage: b\nDescription: other\n\n"
+        "Package: s\nDescription: two\n\nPackage: c\nSource: s\nDescription: one\n"
+    )
+    assert texts.packages(described) == [["one", "two"]]
+
+
+def test_docstrings_of_one_module_are_a_class(tmp_path):
+    def module(name, n):
+        lines = [
+            f'def f{at}():\n    """Return number {at} of {name}, or so.\n\n    More."""\n'
+            for at in range(n)
+        ]
+        (tmp_path / f"{name}.py").write_text("".join(lines))
+
+    module("few", 4)
+    module("many", 6)
+    (found,) = texts.docstrings(tmp_path)
+    assert found == [f"Return number {at} of many, or so." for at in range(6)]
+
+
+def test_texts_makes_pairs_of_whole_classes(tmp_path, rng):
+    kinds = [("words", lambda _: [[f"{a}{b}" for b in range(a + 1)] for a in range(30)])]
+    texts.make_pairs(kinds, lambda of_all: rng.random((len(of_all), 3)), tmp_path / "new")
+    train, test = (np.load(tmp_path / "new" / f"words_{part}.npz") for part in ("train", "test"))
+    assert set(train["y"]) == set(range(10))
+    assert set(test["y"]) == set(range(10, 30))
+    assert len(train["X"]) + len(test["X"]) == sum(range(1, 31))

@@ -197,9 +197,11 @@ def test_another_decoder_is_taken_where_it_is_better_by_more_than_chance(monkeyp
         # F is .9: half of it, or the nearest.
         (60, (0.95, 0.8, 0.65, 0.5, 0.35), 0.5),
         (60, (0.95, 0.8, 0.65), 0.65),
+        # F is low: probabilities are too sure of new classes.
+        (500, (0.95, 0.8, 0.65, 0.5, 0.35, 0.2, 0.15), 0.35),
     ],
 )
-def test_the_threshold_rises_where_held_out_classes_do_not_tell_it(
+def test_the_threshold_is_higher_where_held_out_classes_do_not_tell_it(
     monkeypatch, wrong, good, expected
 ):
     y = np.repeat(np.arange(60), 10)
