@@ -22,8 +22,10 @@ import subprocess
 import sysconfig
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 
@@ -157,19 +159,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the pairs")
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
     args = parser.parse_args()
+    if find_spec("sentence_transformers") is None:
+        parser.error("there is nothing to encode with: pip install sentence-transformers")
+    if not (args.wordnet / "data.noun").exists():
+        parser.error(
+            f"--wordnet: no data.noun in {args.wordnet}; apt-get install wordnet-base puts it "
+            "into /usr/share/wordnet"
+        )
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(args.encoder)
-    described = subprocess.run(
-        ["apt-cache", "dumpavail"], capture_output=True, text=True, check=True
-    ).stdout
     kinds: list[tuple[str, Callable[[np.random.RandomState], Classes]]] = [
         ("nouns", lambda _: siblings(args.wordnet, "noun")),
         ("verbs", lambda _: siblings(args.wordnet, "verb")),
         ("subtrees", lambda random: subtrees(args.wordnet, random)),
-        ("packages", lambda _: packages(described)),
         ("docstrings", lambda _: docstrings(Path(sysconfig.get_paths()["stdlib"]))),
     ]
+    if which("apt-cache") is None:
+        print("packages are left out: there is no apt-cache here")
+    else:
+        command = ["apt-cache", "dumpavail"]
+        described = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        kinds.append(("packages", lambda _: packages(described)))
     make_pairs(kinds, lambda texts: encoder.encode(texts, show_progress_bar=False), args.out)
 
 

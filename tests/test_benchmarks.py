@@ -356,6 +356,16 @@ def test_docstrings_of_one_module_are_a_class(tmp_path):
     assert found == [f"Return number {at} of many, or so." for at in range(6)]
 
 
+def test_texts_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    command = ["texts", "--encoder", "any", "--out", str(tmp_path), "--wordnet", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    for found, message in ((None, "pip install sentence-transformers"), (sys, "wordnet-base")):
+        monkeypatch.setattr(texts, "find_spec", lambda name, found=found: found)
+        with pytest.raises(SystemExit):
+            texts.main()
+        assert message in capsys.readouterr().err
+
+
 def test_texts_makes_pairs_of_whole_classes(tmp_path, rng):
     kinds = [("words", lambda _: [[f"{a}{b}" for b in range(a + 1)] for a in range(30)])]
     texts.make_pairs(kinds, lambda of_all: rng.random((len(of_all), 3)), tmp_path / "new")
