@@ -31,6 +31,12 @@ def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
         return arrays["X"].astype(np.float32), arrays["y"].astype(np.int64)
 
 
+def save(folder: Path, name: str, X: np.ndarray, y: np.ndarray, *, teaches: np.ndarray) -> None:
+    """Write the two files of a pair; `teaches`, (n_samples,), bool, tells which rows are where."""
+    for part, rows in (("train", teaches), ("test", ~teaches)):
+        np.savez(folder / f"{name}_{part}.npz", X=X[rows], y=y[rows])
+
+
 def add_pair_arguments(parser: argparse.ArgumentParser, default: list[str] | None = None) -> None:
     """Add ``--data`` and ``--pairs``; without `default`, ``--pairs`` is all there are."""
     parser.add_argument(

@@ -29,6 +29,8 @@ from shutil import which
 
 import numpy as np
 
+from benchmarks.pairs import save
+
 # Classes of a kind, each a list of texts.
 Classes = list[list[str]]
 
@@ -126,13 +128,6 @@ def some_of(classes: Classes, random: np.random.RandomState) -> tuple[list[str],
     return texts, np.array(y)
 
 
-def save_pair(folder: Path, name: str, X: np.ndarray, y: np.ndarray) -> None:
-    """Whole classes to either file: those chosen first teach."""
-    teaches = y < TRAIN_SHARE * (y.max() + 1)
-    for part, rows in (("train", teaches), ("test", ~teaches)):
-        np.savez(folder / f"{name}_{part}.npz", X=X[rows], y=y[rows])
-
-
 def make_pairs(
     kinds: Iterable[tuple[str, Callable[[np.random.RandomState], Classes]]],
     encode: Callable[[list[str]], np.ndarray],
@@ -143,7 +138,9 @@ def make_pairs(
     for name, make in kinds:
         random = np.random.RandomState(0)
         texts, y = some_of(make(random), random)
-        save_pair(folder, name, np.asarray(encode(texts), dtype=np.float32), y)
+        X = np.asarray(encode(texts), dtype=np.float32)
+        # Of classes in random order, the first ones teach.
+        save(folder, name, X, y, teaches=y < TRAIN_SHARE * (y.max() + 1))
         counts = np.bincount(y)
         print(
             f"{name}: {len(y)} rows, {len(counts)} classes of {np.median(counts):.0f} in the "

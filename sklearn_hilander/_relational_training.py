@@ -39,7 +39,8 @@ _LOWEST_FOR_TRUTH, _LOWEST = 0.4, 0.15
 _REMEMBERED = 25
 # Thresholds whose score is this close to the best do as well.
 _PLATEAU = 0.02
-# The judge's threshold is no lower: where F is low, its probabilities are too sure of new classes.
+# What the judge's threshold is to be near is no lower: where F is low, its probabilities are too
+# sure of new classes.
 _LEAST = 0.35
 # Above the first score, held-out classes stand so far apart that they tell little of a threshold;
 # at 1 they tell nothing, and it is this one.
@@ -234,10 +235,10 @@ def _calibrate(
     A merge at the probability q raises an expected F where q is over one half of it (Lipton, Elkan
     and Narayanaswamy, ECML 2014). So the threshold of the judge, whose probabilities are meant to
     be true, is half of the best F that it has, or the nearest that does as well as the best. Where
-    F is low, they are too sure, and it is no lower than `_LEAST`. As F comes near 1 it rises: more
-    classes than were held out will stand nearer to each other, and then a false merge joins whole
-    clusters. Scores of average linkage are no probabilities: it has the middle of those that do as
-    well.
+    F is low, they are too sure, and `_LEAST` takes the place of half of it. As F comes near 1 it
+    rises: more classes than were held out will stand nearer to each other, and then a false merge
+    joins whole clusters. Scores of average linkage are no probabilities: it has the middle of those
+    that do as well.
 
     Decoders are compared by their best, so that none gains or loses by where its threshold comes
     from. Those within one standard error of the best, over the classes, are as good (Breiman,

@@ -261,7 +261,6 @@ def test_a_forged_state_is_refused(tmp_path, interrupted):
 
 
 def _contents(path):
-
     header, arrays = read_file(str(path), _plan)
     return header["training"], header["seed"], arrays
 

@@ -191,10 +191,11 @@ def main() -> None:
     )
     print("linkage")
     linkage, _ = train_linkage(list(chain.from_iterable(mixture.values())), build_graph, **common)
-    network = replace(network, linkage=linkage)
     # Scores on the mixture say nothing of the data that it will meet.
     decoder = Decoder(DECODER, THRESHOLD)
-    network = replace(network, linkage_threshold=THRESHOLD, decoder=decoder, scores={})
+    network = replace(
+        network, linkage=linkage, linkage_threshold=THRESHOLD, decoder=decoder, scores={}
+    )
     clusterer = HiLanderClustering()
     clusterer._set_model(Model(ARCHITECTURES["relational"], network, THRESHOLD, tuple(curve)))
     args.out.parent.mkdir(parents=True, exist_ok=True)
