@@ -34,7 +34,7 @@ _FEWEST_HOPS, _MOST_HOPS = 2, 6
 # Products that are held at once, and those of them that wait to be looked at together.
 _BLOCK_CELLS = 500_000
 _MOST_WAITING = 500_000
-_TABLE_ROWS = 2_048
+_TABLE_CELLS = 100_000
 # Rows that one thread searches for, unless that makes too many parts: each goes through all cells.
 _PART_ROWS, _MOST_PARTS = 16_384, 16
 
@@ -185,6 +185,16 @@ def _blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
+def _tables(widths: np.ndarray, n_cells: int) -> Iterator[slice]:
+    """Slices of ascending widths, of so many cells at most where they are not one row."""
+    start = 0
+    while start < len(widths):
+        cells = widths[start : start + n_cells] * np.arange(1, len(widths) - start + 1)[:n_cells]
+        stop = start + max(1, int(np.searchsorted(cells, n_cells, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
 class _Best:
     """The largest products of each row so far.
 
@@ -239,10 +249,10 @@ class _Best:
         row, column, value = row[order], column[order], value[order]
         some, first, counts = np.unique(row, return_index=True, return_counts=True)
         k = self.values.shape[1]
-        # Rows of about as many in one table.
+        # Rows of about as many in one table: some, in cells of few rows, have thousands.
         by_count = np.argsort(counts, kind="stable")
-        for start in range(0, len(some), _TABLE_ROWS):
-            part = by_count[start : start + _TABLE_ROWS]
+        for table in _tables(counts[by_count], _TABLE_CELLS):
+            part = by_count[table]
             rows, width = some[part], counts[part[-1]]
             at = first[part][:, None] + np.arange(width)
             beyond = np.arange(width) >= counts[part][:, None]

@@ -28,14 +28,14 @@ def small_cells(monkeypatch):
 
 @pytest.mark.parametrize(
     ("cells", "waiting", "table", "part", "parts"),
-    [(2_000_000, 4_000_000, 8_192, 300, 1), (90, 50, 7, 70, 16), (90, 50, 7, 70, 2)],
+    [(2_000_000, 4_000_000, 8_192, 300, 1), (90, 50, 40, 70, 16), (90, 50, 1, 70, 2)],
 )
 def test_within_cells_nothing_nearer_is_missed(
     rng, monkeypatch, small_cells, cells, waiting, table, part, parts
 ):
     monkeypatch.setattr(_cell_search, "_BLOCK_CELLS", cells)
     monkeypatch.setattr(_cell_search, "_MOST_WAITING", waiting)
-    monkeypatch.setattr(_cell_search, "_TABLE_ROWS", table)
+    monkeypatch.setattr(_cell_search, "_TABLE_CELLS", table)
     monkeypatch.setattr(_cell_search, "_PART_ROWS", part)
     monkeypatch.setattr(_cell_search, "_MOST_PARTS", parts)
     X = unit_rows(rng.normal(size=(300, 6)))
