@@ -1,9 +1,9 @@
 """Approximate nearest rows: within the nearest cells, then among neighbours of neighbours.
 
 Each row is compared with those of its nearest cells (an inverted file: Sivic and Zisserman, "Video
-Google", ICCV 2003), by products of matrices. What is missed is found from what is not: a neighbour
-of a neighbour is likely to be a neighbour (Dong, Moses, Li, "Efficient k-nearest neighbor graph
-construction for generic similarity measures", WWW 2011).
+Google", ICCV 2003), by products of matrices of integers. What is missed is found from what is not:
+a neighbour of a neighbour is likely to be a neighbour (Dong, Moses, Li, "Efficient k-nearest
+neighbor graph construction for generic similarity measures", WWW 2011).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from sklearn_hilander._cells import cell_centroids, nearest_cells
 from sklearn_hilander._device import even_slices, in_threads
 from sklearn_hilander._exact_search import search_exact
+from sklearn_hilander._integer_rows import integer_rows, products_of_all
 from sklearn_hilander._ops import drop_self
 from sklearn_hilander._pairs import count_dtype
 from sklearn_hilander._two_hops import search_two_hops
@@ -35,6 +36,8 @@ _FEWEST_HOPS, _MOST_HOPS = 2, 6
 _BLOCK_CELLS = 500_000
 _MOST_WAITING = 500_000
 _TABLE_CELLS = 100_000
+# Less than any product, of integers or not.
+_NO_PRODUCT = -(2**30)
 # Rows that one thread searches for, unless that makes too many parts: each goes through all cells.
 _PART_ROWS, _MOST_PARTS = 16_384, 16
 
@@ -123,6 +126,7 @@ def _within_cells(rows: np.ndarray, k: int) -> np.ndarray:
     centroids = cell_centroids(rows)
     cells = nearest_cells(rows, centroids, _n_probes(len(centroids)))
     members = _Groups(cells[:, 0], len(centroids))
+    rows = integer_rows(rows)
     found = np.empty((n_rows, k), dtype=count_dtype(n_rows))
 
     def search(part: slice) -> None:
@@ -137,7 +141,7 @@ def _of_part(
 ) -> np.ndarray:
     """The k nearest rows of some rows in their nearest cells, (n_rows, k)."""
     some = rows[part]
-    best = _Best(part, k)
+    best = _Best(part, k, np.int32 if rows.dtype == np.int8 else np.float32)
     own = _Groups(cells[:, 0], members.n_groups)
     for cell in own.filled.tolist():
         inside, seekers = members[cell], own[cell]
@@ -145,8 +149,8 @@ def _of_part(
         # Where each of them is among the members, which ascend.
         itself = np.searchsorted(inside, seekers + part.start)
         for block in _blocks(len(seekers), len(inside)):
-            products = some[seekers[block]] @ columns.T
-            products[np.arange(len(products)), itself[block]] = -np.inf
+            products = products_of_all(some[seekers[block]], columns)
+            products[np.arange(len(products)), itself[block]] = _NO_PRODUCT
             best.start(seekers[block], inside, products)
     visits = _Groups(cells[:, 1:].reshape(-1), members.n_groups)
     n_others = max(1, cells.shape[1] - 1)
@@ -154,7 +158,8 @@ def _of_part(
         inside, visitors = members[cell], visits[cell] // n_others
         columns = rows[inside]
         for block in _blocks(len(visitors), len(inside)):
-            best.add(visitors[block], inside, some[visitors[block]] @ columns.T)
+            products = products_of_all(some[visitors[block]], columns)
+            best.add(visitors[block], inside, products)
     return best.ordered()
 
 
@@ -203,15 +208,17 @@ class _Best:
     part : slice
         Of the rows; they are numbered from its start.
     k : int
+    dtype : type
+        Of the products.
     """
 
-    def __init__(self, part: slice, k: int) -> None:
+    def __init__(self, part: slice, k: int, dtype: type) -> None:
         n_rows = part.stop - part.start
-        self.values = np.full((n_rows, k), -np.inf, dtype=np.float32)
+        self.values = np.full((n_rows, k), _NO_PRODUCT, dtype=dtype)
         itself = np.arange(part.start, part.stop, dtype=count_dtype(part.stop))
         self.indices = np.repeat(itself[:, None], k, axis=1)
         # A product that is no larger is of no use.
-        self.least = np.full(n_rows, -np.inf, dtype=np.float32)
+        self.least = np.full(n_rows, _NO_PRODUCT, dtype=dtype)
         self.waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.n_waiting = 0
 
@@ -258,7 +265,7 @@ class _Best:
             beyond = np.arange(width) >= counts[part][:, None]
             at[beyond] = 0
             values = np.hstack([self.values[rows], value[at]])
-            values[:, k:][beyond] = -np.inf
+            values[:, k:][beyond] = 2 * _NO_PRODUCT
             indices = np.hstack([self.indices[rows], column[at]])
             at = np.argpartition(values, width, axis=1)[:, width:]
             self.values[rows] = np.take_along_axis(values, at, 1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import make_clusters
 
-from sklearn_hilander import _cell_search, _cells
+from sklearn_hilander import _cell_search, _cells, _integer_rows
 from sklearn_hilander._cell_search import search_by_cells, search_wider
 from sklearn_hilander._device import thread_limit
 from sklearn_hilander._pairs import unit_rows
@@ -49,6 +49,30 @@ def test_within_cells_nothing_nearer_is_missed(
     assert (seen.sum(axis=1) >= 9).all()
     cosines[~seen] = -np.inf
     np.testing.assert_array_equal(found, np.argsort(-cosines, axis=1, kind="stable")[:, :9])
+
+
+@pytest.mark.parametrize("n_features", [6, 48])
+def test_too_few_rows_within_the_cells_leave_the_row_itself(
+    rng, small_cells, monkeypatch, n_features
+):
+    monkeypatch.setattr(_cell_search, "_n_probes", lambda n_cells: 2)
+    X = unit_rows(rng.normal(size=(120, n_features)))
+    near = _cells.nearest_cells(X, _cells.cell_centroids(X), 2)
+    seen = (near[:, :, None] == near[:, 0][None, None, :]).any(axis=1)
+    np.fill_diagonal(seen, False)
+    found = _cell_search._within_cells(X, 50)
+    for row, (others, expected) in enumerate(zip(found, seen, strict=True)):
+        assert set(others[others != row]) <= set(np.flatnonzero(expected))
+        assert len(set(others) - {row}) == min(50, expected.sum())
+        assert (others == row).sum() == 50 - min(50, expected.sum())
+
+
+def test_what_is_found_does_not_depend_on_the_processor(rng, small_cells, monkeypatch):
+    X = unit_rows(rng.normal(size=(400, 40)))
+    here = search_by_cells(X, 20)
+    monkeypatch.setattr(_integer_rows, "_of_integers", lambda: None)
+    for one, other in zip(here, search_by_cells(X, 20), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_what_is_found_does_not_depend_on_the_threads(rng, small_cells, monkeypatch):

@@ -29,7 +29,10 @@ ROOMS = {
     "_row_constraints": {"_constraints"},
     "_corrections": {"_row_constraints"},
     "_exact_search": {"_device"},
-    "_cell_search": {"_cells", "_device", "_exact_search", "_ops", "_pairs", "_two_hops"},
+    "_integer_rows": set(),
+    "_cell_search": {
+        "_cells", "_device", "_exact_search", "_integer_rows", "_ops", "_pairs", "_two_hops",
+    },
     "_device_search": {"_ops"},
     "_neighbors": {"_cell_search", "_device_search", "_exact_search", "_ops", "_types"},
     "_distances": set(),
