@@ -90,7 +90,7 @@ def train_relational(
         None if there is no pair to learn from.
     linkage_threshold : float
         Half of the best F on the training samples, judged out of fold, or more where that is low or
-        near 1; or the nearest that does as well as the best.
+        near 1; or the nearest whose BCubed F is as good as the best.
     loss_curve : list of float
         Mean loss of the judges of each pass.
     """
@@ -234,11 +234,11 @@ def _calibrate(
 
     A merge at the probability q raises an expected F where q is over one half of it (Lipton, Elkan
     and Narayanaswamy, ECML 2014). So the threshold of the judge, whose probabilities are meant to
-    be true, is half of the best F that it has, or the nearest that does as well as the best. Where
-    F is low, they are too sure, and `_LEAST` takes the place of half of it. As F comes near 1 it
-    rises: more classes than were held out will stand nearer to each other, and then a false merge
-    joins whole clusters. Scores of average linkage are no probabilities: it has the middle of those
-    that do as well.
+    be true, is half of the best F that it has, or the nearest whose BCubed F is as good as the
+    best. Where F is low, they are too sure, and `_LEAST` takes the place of half of it. As F comes
+    near 1 it rises: more classes than were held out will stand nearer to each other, and then a
+    false merge joins whole clusters. Scores of average linkage are no probabilities: it has the
+    middle of those that do as well.
 
     Decoders are compared by their best, so that none gains or loses by where its threshold comes
     from. Those within one standard error of the best, over the classes, are as good (Breiman,
@@ -252,14 +252,18 @@ def _calibrate(
             decoded.append(
                 list(partitions(kind, school.links, school.start, judge, _LOWEST, every=True))
             )
-            scores.append([_mean_f(school.y, labels) for _, labels in decoded[-1]])
-        mean = np.mean(scores, axis=0)
+            scores.append([_both_f(school.y, labels) for _, labels in decoded[-1]])
+        both = np.mean(scores, axis=0)
+        mean, bcubed = both.mean(axis=1), both[:, 1]
         thresholds = np.array([threshold for threshold, _ in decoded[0]])
         highest = int(mean.argmax())
-        good = np.flatnonzero(mean >= mean[highest] - _PLATEAU)
-        at = good[len(good) // 2]
         if kind == "judge":
+            # Most pairs may be of one class, whose luck they then tell; rows count alike.
+            good = np.flatnonzero(bcubed >= bcubed.max() - _PLATEAU)
             at = good[np.abs(thresholds[good] - _threshold_for(mean[highest])).argmin()]
+        else:
+            good = np.flatnonzero(mean >= mean[highest] - _PLATEAU)
+            at = good[len(good) // 2]
         of_classes = [
             f_of_classes(school.y, of_school[highest][1])
             for school, of_school in zip(schools, decoded, strict=True)
@@ -301,5 +305,5 @@ def f_of_classes(y: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return 2 * precision * recall / (precision + recall)
 
 
-def _mean_f(y: np.ndarray, labels: np.ndarray) -> float:
-    return (pairwise_f_score(y, labels) + bcubed_f_score(y, labels)) / 2
+def _both_f(y: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    return pairwise_f_score(y, labels), bcubed_f_score(y, labels)

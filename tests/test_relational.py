@@ -19,6 +19,7 @@ from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder
 from sklearn_hilander._relational_training import f_of_classes, train_relational
+from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
 SETTINGS = PerceptronSettings(hidden_dim=24, learning_rate=1e-2, batch_size=512)
 build_graph = graph_builder(12)
@@ -214,6 +215,24 @@ def test_the_threshold_is_higher_where_held_out_classes_do_not_tell_it(
     school = SimpleNamespace(y=y, links=None, start=None, out_of_fold_judge=lambda judges: None)
     threshold, _, _ = _relational_training._calibrate([school], None)
     assert threshold == expected
+
+
+def test_one_large_class_does_not_choose_the_threshold(monkeypatch):
+    y = np.concatenate([np.zeros(400, int), np.repeat(np.arange(1, 81), 5)])
+    # The large class whole and small ones in sixes; or in halves, and the small ones as they are.
+    coarse, fine = (y + 5) // 6, np.where(y > 0, y + 1, np.arange(800) % 2)
+    assert pairwise_f_score(y, coarse) - pairwise_f_score(y, fine) > 0.2
+    assert bcubed_f_score(y, fine) > bcubed_f_score(y, coarse) + 0.02
+    both = [(pairwise_f_score(y, of) + bcubed_f_score(y, of)) / 2 for of in (coarse, fine)]
+    assert both[0] > both[1] + 0.02
+
+    def partitions(kind, *_, every):
+        yield from ((t, coarse if t < 0.25 else fine) for t in THRESHOLDS)
+
+    monkeypatch.setattr(_relational_training, "partitions", partitions)
+    school = SimpleNamespace(y=y, links=None, start=None, out_of_fold_judge=lambda judges: None)
+    threshold, _, _ = _relational_training._calibrate([school], None)
+    assert threshold >= 0.25
 
 
 def test_one_pass_is_a_model_too(data):
