@@ -265,6 +265,7 @@ class _Best:
             beyond = np.arange(width) >= counts[part][:, None]
             at[beyond] = 0
             values = np.hstack([self.values[rows], value[at]])
+            # Less than the places of a row that has found too few: there it stands for itself.
             values[:, k:][beyond] = 2 * _NO_PRODUCT
             indices = np.hstack([self.indices[rows], column[at]])
             at = np.argpartition(values, width, axis=1)[:, width:]

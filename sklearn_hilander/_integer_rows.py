@@ -69,7 +69,7 @@ def products_of_all(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     multiply = _of_integers()
     if multiply is not None:
         return multiply(torch.from_numpy(a), torch.from_numpy(b).T).numpy()
-    # Rows are so long that sums stay under 2**24, up to 20,000 features.
+    # Sums stay under 2**24, so that they are exact, up to 20,000 features: rows are no longer.
     return a.astype(np.float32) @ b.astype(np.float32).T
 
 
