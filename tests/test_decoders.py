@@ -94,7 +94,8 @@ def test_who_is_alone_stays_alone():
     labels = HiLanderClustering(pretrained=teacher).fit_predict(X)
     single = np.bincount(y)[y] == 1
     assert single.sum() > 50
-    assert (np.bincount(labels)[labels][single] == 1).mean() > 0.9
+    # About half of them where all are moved; .9 to .99 by seeds and by processors.
+    assert (np.bincount(labels)[labels][single] == 1).mean() > 0.8
 
 
 def test_many_rows_in_small_clusters_are_linked_along_few_neighbors(monkeypatch):
