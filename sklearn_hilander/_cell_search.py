@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from sklearn_hilander._cells import cell_centroids, nearest_cells
-from sklearn_hilander._device import even_slices, in_threads
+from sklearn_hilander._device import even_slices, in_threads, table_slices
 from sklearn_hilander._exact_search import search_exact
-from sklearn_hilander._integer_rows import integer_rows, products_of_all
+from sklearn_hilander._integer_rows import dtype_of_products, integer_rows, products_of_all
 from sklearn_hilander._ops import drop_self
 from sklearn_hilander._pairs import count_dtype
 from sklearn_hilander._two_hops import search_two_hops
@@ -141,7 +141,7 @@ def _of_part(
 ) -> np.ndarray:
     """The k nearest rows of some rows in their nearest cells, (n_rows, k)."""
     some = rows[part]
-    best = _Best(part, k, np.int32 if rows.dtype == np.int8 else np.float32)
+    best = _Best(part, k, dtype_of_products(rows))
     own = _Groups(cells[:, 0], members.n_groups)
     for cell in own.filled.tolist():
         inside, seekers = members[cell], own[cell]
@@ -188,16 +188,6 @@ def _blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
     step = max(1, _BLOCK_CELLS // max(1, n_columns))
     for start in range(0, n_rows if n_columns else 0, step):
         yield slice(start, min(start + step, n_rows))
-
-
-def _tables(widths: np.ndarray, n_cells: int) -> Iterator[slice]:
-    """Slices of ascending widths, of so many cells at most where they are not one row."""
-    start = 0
-    while start < len(widths):
-        cells = widths[start : start + n_cells] * np.arange(1, len(widths) - start + 1)[:n_cells]
-        stop = start + max(1, int(np.searchsorted(cells, n_cells, side="right")))
-        yield slice(start, stop)
-        start = stop
 
 
 class _Best:
@@ -258,7 +248,7 @@ class _Best:
         k = self.values.shape[1]
         # Rows of about as many in one table: some, in cells of few rows, have thousands.
         by_count = np.argsort(counts, kind="stable")
-        for table in _tables(counts[by_count], _TABLE_CELLS):
+        for table in table_slices(counts[by_count], _TABLE_CELLS):
             part = by_count[table]
             rows, width = some[part], counts[part[-1]]
             at = first[part][:, None] + np.arange(width)

@@ -130,6 +130,20 @@ def even_slices(n_rows: int, longest: int, most: int | None = None) -> list[slic
     return list(map(slice, edges[:-1], edges[1:]))
 
 
+def table_slices(widths: np.ndarray, n_cells: int, most_rows: int | None = None) -> Iterator[slice]:
+    """Slices of rows, each a table as wide as its widest row, of so many cells at most.
+
+    One row is a slice, however wide it is.
+    """
+    start = 0
+    while start < len(widths):
+        widest = np.maximum.accumulate(widths[start : start + (most_rows or n_cells)])
+        cells = widest * np.arange(1, len(widest) + 1)
+        stop = start + max(1, int(np.searchsorted(cells, n_cells, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
 @cache
 def _threadpools() -> ThreadpoolController:
     """The thread pools of the process; found once, since looking takes tens of milliseconds."""

@@ -73,6 +73,11 @@ def products_of_all(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a.astype(np.float32) @ b.astype(np.float32).T
 
 
+def dtype_of_products(rows: np.ndarray) -> type[np.int32] | type[np.float32]:
+    """Of `products_of_all`: what they are compared with is best of the same type."""
+    return np.int32 if rows.dtype == np.int8 and _of_integers() is not None else np.float32
+
+
 @cache
 def _of_integers() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
     """Torch's product of integers, which has no public name yet, where the processor has one."""

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from sklearn_hilander._device import in_threads
+from sklearn_hilander._device import in_threads, table_slices
 from sklearn_hilander._pairs import count_dtype, dot_at, sparse_quietly
 
 # Cells of the table of a block's candidates, and rows of a block at most.
@@ -91,13 +91,7 @@ def _blocks(first: sp.csr_array, second: sp.csr_array) -> Iterator[slice]:
     """Blocks of rows whose candidates fit a table of so many cells."""
     reached = np.concatenate([[0], np.cumsum(np.diff(second.indptr)[first.indices])])
     most = np.diff(reached[first.indptr]) + np.diff(first.indptr)
-    start = 0
-    while start < len(most):
-        widest = np.maximum.accumulate(most[start : start + _MOST_ROWS])
-        cells = widest * np.arange(1, len(widest) + 1)
-        n_rows = max(1, int(np.searchsorted(cells, _BLOCK_CELLS, side="right")))
-        yield slice(start, start + n_rows)
-        start += n_rows
+    return table_slices(most, _BLOCK_CELLS, _MOST_ROWS)
 
 
 def _steps(graph: np.ndarray, share: float) -> tuple[sp.csr_array, sp.csr_array]:

@@ -90,12 +90,15 @@ def test_who_is_alone_stays_alone():
     """A walk that visits a sample goes where its weak links lead; it is not moved there."""
     X, y = make_identities(600, 64, mean_size=2, nn_rate=0.98, random_state=0)
     teacher = HiLanderClustering(max_iter=1, random_state=0).fit(X, y)
-    X, y = make_identities(400, 64, mean_size=2, nn_rate=0.98, random_state=1)
-    labels = HiLanderClustering(pretrained=teacher).fit_predict(X)
-    single = np.bincount(y)[y] == 1
-    assert single.sum() > 50
-    # About half of them where all are moved; .9 to .99 by seeds and by processors.
-    assert (np.bincount(labels)[labels][single] == 1).mean() > 0.8
+    clusterer, alone = HiLanderClustering(pretrained=teacher), []
+    # Several sets: the share in one of them hangs on the rounding of the processor.
+    for seed in (1, 3, 5):
+        X, y = make_identities(400, 64, mean_size=2, nn_rate=0.98, random_state=seed)
+        labels = clusterer.fit_predict(X)
+        single = np.bincount(y)[y] == 1
+        assert single.sum() > 50
+        alone.append((np.bincount(labels)[labels][single] == 1).mean())
+    assert np.mean(alone) > 0.9
 
 
 def test_many_rows_in_small_clusters_are_linked_along_few_neighbors(monkeypatch):
