@@ -183,11 +183,12 @@ def cluster_by_relations(
     begin("the search for neighbours")
     if n_samples == 1:
         return _without_neighbors(n_samples, None, linkage_threshold, constraints)
-    if model.decoder.kind == "stable":
-        graphs = told(build_graph.widening(features))
-    else:
-        graphs = iter([build_graph(features)])
-    cut, graph, near = model.decoder.cut(graphs, min(build_graph.n_neighbors, n_samples - 1))
+    is_stable, in_doubt = model.decoder.kind == "stable", model.learned_from_easy_classes
+    graphs = build_graph.widening(features) if is_stable else iter([build_graph(features)])
+    if is_stable or in_doubt:
+        graphs = told(graphs)
+    n_neighbors = min(build_graph.n_neighbors, n_samples - 1)
+    cut, graph, near = model.decoder.cut(graphs, n_neighbors, in_doubt=in_doubt)
     del graphs
     if not (graph.similarities > 0).any():
         return _without_neighbors(n_samples, graph, linkage_threshold, constraints)

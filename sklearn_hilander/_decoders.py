@@ -32,6 +32,9 @@ _FINE_SHARE, _FINE_THRESHOLD = 0.4, 0.6
 _ENOUGH_LINKED, _FINE_ENOUGH = 18, 8
 # A flow may divide what is large. What average linkage is as sure of as this is joined again.
 _SURE = 0.9
+# Learned clusters of which a flow along the embeddings keeps a smaller share of the pairs than this
+# hold more than one class each.
+_KEPT = 0.75
 # Neighbours that are worth linking, by the scale where a flow is most stable, at least so many.
 # Fewer rows than this take no time to speak of: all neighbours are linked.
 _WORTH, _FEWEST_NEIGHBORS, _FEW_ROWS = 2, 16, 5_000
@@ -71,9 +74,9 @@ class Decoder:
     threshold: float = 0.5
 
     def cut(
-        self, graphs: Iterable[PairGraph], n_neighbors: int
+        self, graphs: Iterable[PairGraph], n_neighbors: int, *, in_doubt: bool = False
     ) -> tuple[Cut | None, PairGraph, PairGraph]:
-        """What "stable" cuts clusters by, the graph of the samples, and the one to link along.
+        """What clusters are cut by, the graph of the samples, and the one to link along.
 
         It takes much memory, and the graph of the embeddings as given alone: best before there is
         more.
@@ -84,23 +87,25 @@ class Decoder:
             Of ever more neighbours, as for `stable_flow`. Decoders that do not cut take the last.
         n_neighbors : int
             Of the last one.
+        in_doubt : bool, default=False
+            Whether other decoders than "stable" cut, too, where clusters hold more than a class.
 
         Returns
         -------
         cut : Cut or None
-            None for decoders that do not cut.
+            None if there is no need of it.
         graph : PairGraph
             The last that was asked for.
         near : PairGraph
             The same; or, of many rows in small clusters, one of as many neighbours as these are
             worth.
         """
-        if self.kind != "stable":
+        if self.kind != "stable" and not in_doubt:
             *_, graph = graphs
             return None, graph, graph
         labels, scale, graph = stable_flow(graphs, n_neighbors)
         cut = Cut(labels, scale <= _FINE_SHARE * n_neighbors)
-        if graph.n_nodes <= _FEW_ROWS:
+        if self.kind != "stable" or graph.n_nodes <= _FEW_ROWS:
             return cut, graph, graph
         return cut, graph, graph.narrowed(max(_FEWEST_NEIGHBORS, round(_WORTH * scale)))
 
@@ -159,12 +164,25 @@ def partitions(
     for threshold, clusters in rounds:
         if every or threshold == lowest:
             labels = clusters.labels
-            if cut is None:
+            parts = None if cut is None else _both(labels, cut.labels)
+            if parts is None or (kind != "stable" and _share_kept(labels, parts) >= _KEPT):
                 labels = move_samples(links, labels, constraints)
             else:
-                labels = np.unique(labels * n_samples + cut.labels, return_inverse=True)[1]
-                labels = _joined_again(labels, start, max(_SURE, threshold), constraints)
+                labels = _joined_again(parts, start, max(_SURE, threshold), constraints)
             yield threshold, labels
+
+
+def _both(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Clusters of the samples that share a cluster in both; contiguous from 0."""
+    return np.unique(labels * len(labels) + others, return_inverse=True)[1]
+
+
+def _share_kept(labels: np.ndarray, parts: np.ndarray) -> float:
+    """Of the pairs of samples in one cluster those that are in one part of it."""
+    n_of_clusters, n_of_parts = (
+        (sizes * (sizes - 1)).sum() for sizes in (np.bincount(labels), np.bincount(parts))
+    )
+    return n_of_parts / n_of_clusters if n_of_clusters else 1.0
 
 
 def _joined_again(

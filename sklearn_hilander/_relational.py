@@ -24,6 +24,9 @@ _FEW_ROWS = 2_000
 # Share of the neighbours that are found first: a flow of small clusters needs no more to tell its
 # scale (`_stable_flow`).
 _FIRST_SHARE = 0.6
+# Classes that are told apart as well as this when they are held out stand apart by chance, or for
+# being few: of many others, linkage that was learned from them may be too sure.
+_EASY = 0.85
 _CPU = torch.device("cpu")
 
 
@@ -48,6 +51,11 @@ class RelationalModel:
     linkage_threshold: float = 0.5
     decoder: Decoder = field(default_factory=Decoder)
     scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def learned_from_easy_classes(self) -> bool:
+        """Whether held-out classes were so easy that they say little of harder ones."""
+        return self.scores.get(self.decoder.kind, 0.0) >= _EASY
 
     def judge(self, clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
         """Probability of each cluster pair to be one class."""

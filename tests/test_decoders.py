@@ -86,6 +86,37 @@ def test_what_a_flow_divides_is_joined_again_where_that_is_sure(monkeypatch):
     assert f_score() < 0.75
 
 
+def test_linkage_too_sure_of_many_classes_is_cut_where_a_flow_is():
+    """Only where held-out classes were easy, and the flow says otherwise: else nothing changes."""
+    X, y = make_identities(800, 32, mean_size=10, nn_rate=0.9, random_state=0)
+    own = HiLanderClustering()._pretrained_model()
+
+    def labels(threshold, score):
+        decoder = Decoder("average", threshold)
+        network = replace(
+            own.network, decoder=decoder, scores={"average": score}, linkage_threshold=threshold
+        )
+        assert network.learned_from_easy_classes == (score > 0.8)
+        teacher = HiLanderClustering().fit(X)
+        teacher._set_model(replace(own, network=network, linkage_threshold=threshold))
+        return HiLanderClustering(pretrained=teacher).fit_predict(X)
+
+    sure, cut = labels(0.02, 0.7), labels(0.02, 0.95)
+    assert pairwise_f_score(y, sure) < 0.4
+    assert pairwise_f_score(y, cut) > 0.75
+    right = labels(0.5, 0.7)
+    assert pairwise_f_score(y, right) > 0.75
+    np.testing.assert_array_equal(labels(0.5, 0.95), right)
+
+
+@pytest.mark.parametrize(
+    ("labels", "parts", "share"),
+    [([0, 0, 0, 1], [0, 0, 1, 2], 1 / 3), ([0, 1, 2], [0, 1, 2], 1), ([0, 0], [0, 1], 0)],
+)
+def test_share_of_the_pairs_that_a_cut_keeps(labels, parts, share):
+    assert _decoders._share_kept(np.array(labels), np.array(parts)) == pytest.approx(share)
+
+
 def test_who_is_alone_stays_alone():
     """A walk that visits a sample goes where its weak links lead; it is not moved there."""
     X, y = make_identities(600, 64, mean_size=2, nn_rate=0.98, random_state=0)
