@@ -8,7 +8,7 @@ for each shape, and keeps it, so these have one number of rows, and what is left
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
 
@@ -146,6 +146,4 @@ def _onednn_is_quicker() -> bool:
         or not torch.backends.mkldnn.is_available()
     ):
         return False
-    # Releases before 2.13 do not say.
-    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    return "Intel" not in capabilities().get("cpu_name", "Intel")
+    return "Intel" not in torch.cpu.get_capabilities().get("cpu_name", "Intel")
