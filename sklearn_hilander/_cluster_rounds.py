@@ -216,7 +216,11 @@ def cluster_by_relations(
         clusters, new_of = merge(clusters, a, b)
         record(a, b, np.ones(len(a)), 1.0, new_of)
     begin("clusters of the linkage")
-    partition = model.decoder(links, clusters, model.judge, constraints, cut)
+
+    def tell_of_cut(share: float) -> None:
+        begin(f"the cut by a flow, which keeps {share:.0%} of the pairs of these clusters")
+
+    partition = model.decoder(links, clusters, model.judge, constraints, cut, tell_of_cut)
     del cut
     begin("levels of the clusters")
     rounds = _rounds_through(partition, clusters, model, linkage_threshold, record, constraints)

@@ -6,7 +6,7 @@ go on within the partition, so that there is a hierarchy whichever made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +100,8 @@ class Decoder:
             The same; or, of many rows in small clusters, one of as many neighbours as these are
             worth.
         """
-        if self.kind != "stable" and not in_doubt:
+        looks = self.kind == "stable" or (in_doubt and self.kind != "flow")
+        if not looks:
             *_, graph = graphs
             return None, graph, graph
         labels, scale, graph = stable_flow(graphs, n_neighbors)
@@ -116,6 +117,7 @@ class Decoder:
         judge: Judge,
         constraints: NodeConstraints | None = None,
         cut: Cut | None = None,
+        on_cut: Callable[[float], None] | None = None,
     ) -> np.ndarray:
         """Partition of the samples, (n_samples,), int64.
 
@@ -129,9 +131,12 @@ class Decoder:
             Kept by rounds and moves, not by a flow.
         cut : Cut, optional
             Of the method of that name.
+        on_cut : callable, optional
+            Called where clusters of another decoder than "stable" are cut, with the share of
+            their pairs that are left.
         """
         *_, (_, labels) = partitions(
-            self.kind, links, start, judge, self.threshold, constraints, cut=cut
+            self.kind, links, start, judge, self.threshold, constraints, cut=cut, on_cut=on_cut
         )
         return labels
 
@@ -145,6 +150,7 @@ def partitions(
     constraints: NodeConstraints | None = None,
     *,
     cut: Cut | None = None,
+    on_cut: Callable[[float], None] | None = None,
     every: bool = False,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Threshold and partition; with `every`, after each threshold down to the lowest one."""
@@ -165,9 +171,12 @@ def partitions(
         if every or threshold == lowest:
             labels = clusters.labels
             parts = None if cut is None else _both(labels, cut.labels)
-            if parts is None or (kind != "stable" and _share_kept(labels, parts) >= _KEPT):
+            share = 1.0 if parts is None else _share_kept(labels, parts)
+            if parts is None or (kind != "stable" and share >= _KEPT):
                 labels = move_samples(links, labels, constraints)
             else:
+                if kind != "stable" and on_cut is not None:
+                    on_cut(share)
                 labels = _joined_again(parts, start, max(_SURE, threshold), constraints)
             yield threshold, labels
 

@@ -86,7 +86,7 @@ def test_what_a_flow_divides_is_joined_again_where_that_is_sure(monkeypatch):
     assert f_score() < 0.75
 
 
-def test_linkage_too_sure_of_many_classes_is_cut_where_a_flow_is():
+def test_linkage_too_sure_of_many_classes_is_cut_where_a_flow_is(capsys):
     """Only where held-out classes were easy, and the flow says otherwise: else nothing changes."""
     X, y = make_identities(800, 32, mean_size=10, nn_rate=0.9, random_state=0)
     own = HiLanderClustering()._pretrained_model()
@@ -99,9 +99,12 @@ def test_linkage_too_sure_of_many_classes_is_cut_where_a_flow_is():
         assert network.learned_from_easy_classes == (score > 0.8)
         teacher = HiLanderClustering().fit(X)
         teacher._set_model(replace(own, network=network, linkage_threshold=threshold))
-        return HiLanderClustering(pretrained=teacher).fit_predict(X)
+        return HiLanderClustering(pretrained=teacher, verbose=1).fit_predict(X)
 
-    sure, cut = labels(0.02, 0.7), labels(0.02, 0.95)
+    sure = labels(0.02, 0.7)
+    assert "flow" not in capsys.readouterr().out
+    cut = labels(0.02, 0.95)
+    assert "the cut by a flow, which keeps " in capsys.readouterr().out
     assert pairwise_f_score(y, sure) < 0.4
     assert pairwise_f_score(y, cut) > 0.75
     right = labels(0.5, 0.7)
