@@ -100,8 +100,8 @@ class Decoder:
             The same; or, of many rows in small clusters, one of as many neighbours as these are
             worth.
         """
-        looks = self.kind == "stable" or (in_doubt and self.kind != "flow")
-        if not looks:
+        may_cut = self.kind == "stable" or (in_doubt and self.kind != "flow")
+        if not may_cut:
             *_, graph = graphs
             return None, graph, graph
         labels, scale, graph = stable_flow(graphs, n_neighbors)
@@ -171,12 +171,15 @@ def partitions(
         if every or threshold == lowest:
             labels = clusters.labels
             parts = None if cut is None else _both(labels, cut.labels)
-            share = 1.0 if parts is None else _share_kept(labels, parts)
-            if parts is None or (kind != "stable" and share >= _KEPT):
+            if parts is not None and kind != "stable":
+                share = _share_kept(labels, parts)
+                if share >= _KEPT:
+                    parts = None
+                elif on_cut is not None:
+                    on_cut(share)
+            if parts is None:
                 labels = move_samples(links, labels, constraints)
             else:
-                if kind != "stable" and on_cut is not None:
-                    on_cut(share)
                 labels = _joined_again(parts, start, max(_SURE, threshold), constraints)
             yield threshold, labels
 
