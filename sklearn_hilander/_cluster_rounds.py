@@ -183,7 +183,7 @@ def cluster_by_relations(
     begin("the search for neighbours")
     if n_samples == 1:
         return _without_neighbors(n_samples, None, linkage_threshold, constraints)
-    is_stable, in_doubt = model.decoder.kind == "stable", model.learned_from_easy_classes
+    is_stable, in_doubt = model.decoder.kind == "stable", model.may_be_too_sure_of(n_samples)
     graphs = build_graph.widening(features) if is_stable else iter([build_graph(features)])
     if is_stable or in_doubt:
         graphs = told(graphs)

@@ -170,8 +170,9 @@ class HiLanderClustering(
     validation_scores_ : dict of str to float
         F of each of these ways on classes held out of meta-training, mean of pairwise and BCubed F
         at its best threshold. Near 1 the held-out classes tell little: many more classes than were
-        learned from will stand nearer to each other. From .85 on clusters are cut where a flow
-        along the embeddings divides most of them. Empty where `selected_` was not chosen so.
+        learned from will stand nearer to each other. From .85 on clusters of three times as
+        many samples or more are cut where a flow along the embeddings divides many of them.
+        Empty where `selected_` was not chosen so.
     loss_curve_ : list of float
         Mean loss of each epoch or pass; empty if there was no training.
     n_iter_ : int

@@ -128,6 +128,7 @@ def build_model(description: dict, arrays: dict[str, np.ndarray]) -> Model:
             float(network["linkage_threshold"]),
             Decoder(network["decoder"]["kind"], float(network["decoder"]["threshold"])),
             {kind: float(score) for kind, score in network.get("scores", {}).items()},
+            network.get("n_learned", 0),
         )
     row_judge = None
     if description["row_judge"] is not None:
@@ -184,6 +185,7 @@ def _describe_network(network: Lander | RelationalModel | None) -> dict:
         "linkage_threshold": float(network.linkage_threshold),
         "decoder": asdict(network.decoder),
         "scores": network.scores,
+        "n_learned": network.n_learned,
     }
 
 
@@ -204,7 +206,9 @@ def _empty_lander(description: dict) -> Lander:
 
 
 def _plan_relational(description: dict) -> dict[str, ArraySpec]:
-    keys = {"kind", "relations", "stages", "judges", "linkage_threshold", "decoder", "scores"}
+    keys = {"kind", "relations", "stages", "judges", "linkage_threshold", "decoder"}
+    # Not in files of before there were such.
+    later = {"scores": {}, "n_learned": 0}
     # The version first: another one may have other keys.
     version = check_int(description.get("relations"), "the version of the relations")
     if version != RELATIONS_VERSION:
@@ -213,8 +217,7 @@ def _plan_relational(description: dict) -> dict[str, ArraySpec]:
             f"sklearn_hilander computes {RELATIONS_VERSION}: train anew, or use the version that "
             "wrote it."
         )
-    # Not in files of before there were such scores.
-    given = check_keys({"scores": {}} | description, keys, "the network")
+    given = check_keys(later | description, keys | later.keys(), "the network")
     check_float(given["linkage_threshold"], "the network's linkage_threshold", 0, 1)
     decoder = check_keys(given["decoder"], {"kind", "threshold"}, "the decoder")
     if decoder["kind"] not in DECODERS:
@@ -224,6 +227,7 @@ def _plan_relational(description: dict) -> dict[str, ArraySpec]:
         raise SavedFileError("its scores are of decoders that are not known.")
     for score in given["scores"].values():
         check_float(score, "a score on held-out classes", 0, 1)
+    check_int(given["n_learned"], "the number of samples that the network learned from", 0)
     on_graphs = [
         check_list(stages, "the stages of a graph")
         for stages in check_list(given["stages"], "the stages")

@@ -24,9 +24,9 @@ _FEW_ROWS = 2_000
 # Share of the neighbours that are found first: a flow of small clusters needs no more to tell its
 # scale (`_stable_flow`).
 _FIRST_SHARE = 0.6
-# Classes that are told apart as well as this when they are held out stand apart by chance, or for
-# being few: of many others, linkage that was learned from them may be too sure.
-_EASY = 0.85
+# Classes that are told apart as well as this when they are held out may stand apart for being few.
+# Among so many times as many rows, linkage that was learned from them may be too sure.
+_EASY, _MANY_MORE = 0.85, 3
 _CPU = torch.device("cpu")
 
 
@@ -44,6 +44,8 @@ class RelationalModel:
     decoder : Decoder
     scores : dict of str to float
         Best F of each decoder on held-out classes, mean of pairwise and BCubed F.
+    n_learned : int
+        Samples that it was learned from; 0 if that is not known.
     """
 
     linkage: LinkageModel
@@ -51,11 +53,12 @@ class RelationalModel:
     linkage_threshold: float = 0.5
     decoder: Decoder = field(default_factory=Decoder)
     scores: dict[str, float] = field(default_factory=dict)
+    n_learned: int = 0
 
-    @property
-    def learned_from_easy_classes(self) -> bool:
-        """Whether held-out classes were so easy that they say little of harder ones."""
-        return self.scores.get(self.decoder.kind, 0.0) >= _EASY
+    def may_be_too_sure_of(self, n_samples: int) -> bool:
+        """Whether held-out classes were easy, and so many samples are many more than were seen."""
+        is_easy = self.scores.get(self.decoder.kind, 0.0) >= _EASY
+        return is_easy and 0 < _MANY_MORE * self.n_learned <= n_samples
 
     def judge(self, clusters: ClusterPairs, relations: np.ndarray) -> np.ndarray:
         """Probability of each cluster pair to be one class."""

@@ -153,7 +153,8 @@ def train_relational(
             settings=settings,
             seed=seed + 50 * (max_iter + 1),
         )
-    model = RelationalModel(linkage, judges, threshold, decoder, scores)
+    n_learned = sum(len(school.y) for school in chosen_by or schools)
+    model = RelationalModel(linkage, judges, threshold, decoder, scores, n_learned)
     return model, threshold, loss_curve
 
 

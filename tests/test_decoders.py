@@ -87,21 +87,25 @@ def test_what_a_flow_divides_is_joined_again_where_that_is_sure(monkeypatch):
 
 
 def test_linkage_too_sure_of_many_classes_is_cut_where_a_flow_is(capsys):
-    """Only where held-out classes were easy, and the flow says otherwise: else nothing changes."""
+    """Only where held-out classes were easy and few, and the flow says otherwise."""
     X, y = make_identities(800, 32, mean_size=10, nn_rate=0.9, random_state=0)
     own = HiLanderClustering()._pretrained_model()
 
-    def labels(threshold, score):
-        decoder = Decoder("average", threshold)
+    def labels(threshold, score, n_learned=200):
         network = replace(
-            own.network, decoder=decoder, scores={"average": score}, linkage_threshold=threshold
+            own.network,
+            decoder=Decoder("average", threshold),
+            linkage_threshold=threshold,
+            scores={"average": score},
+            n_learned=n_learned,
         )
-        assert network.learned_from_easy_classes == (score > 0.8)
         teacher = HiLanderClustering().fit(X)
         teacher._set_model(replace(own, network=network, linkage_threshold=threshold))
         return HiLanderClustering(pretrained=teacher, verbose=1).fit_predict(X)
 
     sure = labels(0.02, 0.7)
+    np.testing.assert_array_equal(labels(0.02, 0.95, n_learned=400), sure)
+    np.testing.assert_array_equal(labels(0.02, 0.95, n_learned=0), sure)
     assert "flow" not in capsys.readouterr().out
     cut = labels(0.02, 0.95)
     assert "the cut by a flow, which keeps " in capsys.readouterr().out

@@ -398,6 +398,8 @@ def test_every_decoder_comes_back(kind, tmp_path):
         ("scores", {"oracle": 1.0}, "scores are of decoders that are not known"),
         ("scores", ["judge"], "scores are of decoders that are not known"),
         ("scores", {"judge": 2.0}, "a score on held-out classes is not a finite number"),
+        ("n_learned", -1, "samples that the network learned from is not an integer"),
+        ("n_learned", "800", "samples that the network learned from is not an integer"),
     ],
 )
 def test_a_decoder_that_is_not_known_is_refused(entry, value, message, tmp_path):
@@ -421,6 +423,18 @@ def test_scores_on_held_out_classes_come_back(tmp_path):
     path.write_bytes(rewritten(path, model=model))
     # A file of before there were any.
     assert HiLanderClustering.load(path).validation_scores_ == {}
+
+
+def test_how_many_samples_taught_comes_back(tmp_path):
+    X, y = make_identities(120, 16, mean_size=8, nn_rate=0.9, random_state=0)
+    clusterer = HiLanderClustering(max_iter=1, random_state=0).fit(X, y)
+    assert clusterer._model.network.n_learned == 120
+    clusterer.save(tmp_path / "c")
+    assert HiLanderClustering.load(tmp_path / "c")._model.network.n_learned == 120
+    model = header_of(tmp_path / "c")["model"]
+    del model["network"]["n_learned"]
+    (tmp_path / "before").write_bytes(rewritten(tmp_path / "c", model=model))
+    assert HiLanderClustering.load(tmp_path / "before")._model.network.n_learned == 0
 
 
 def test_refused_with_what_to_do(saved):

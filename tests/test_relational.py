@@ -86,12 +86,13 @@ class AllInOnePart:
 
     kind = "none"
 
-    def cut(self, graphs, n_neighbors):
+    def cut(self, graphs, n_neighbors, *, in_doubt):
+        assert not in_doubt
         (graph,) = graphs
         assert graph.n_neighbors == n_neighbors
         return None, graph, graph
 
-    def __call__(self, links, start, judge, constraints, cut):
+    def __call__(self, links, start, judge, constraints, cut, on_cut):
         assert cut is None
         return np.zeros(len(start.labels), dtype=np.int64)
 
@@ -106,6 +107,9 @@ class StandIn:
 
     def __post_init__(self):
         self.seen = []
+
+    def may_be_too_sure_of(self, n_samples):
+        return False
 
     def linkage(self, graph, build_graph, *, give_up):
         return Links(graph, self.p, (graph.features,))
