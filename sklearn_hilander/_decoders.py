@@ -18,7 +18,7 @@ from sklearn_hilander._judge import Judge, run_rounds
 from sklearn_hilander._linkage_model import Links
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import pair_dot
-from sklearn_hilander._stable_flow import stable_flow
+from sklearn_hilander._stable_flow import share_kept, stable_flow
 
 # What meta-training chooses from, and all there are.
 CANDIDATES = ("judge", "average", "flow")
@@ -100,8 +100,7 @@ class Decoder:
             The same; or, of many rows in small clusters, one of as many neighbours as these are
             worth.
         """
-        may_cut = self.kind == "stable" or (in_doubt and self.kind != "flow")
-        if not may_cut:
+        if self.kind != "stable" and not in_doubt:
             *_, graph = graphs
             return None, graph, graph
         labels, scale, graph = stable_flow(graphs, n_neighbors)
@@ -169,32 +168,19 @@ def partitions(
     )
     for threshold, clusters in rounds:
         if every or threshold == lowest:
-            labels = clusters.labels
-            parts = None if cut is None else _both(labels, cut.labels)
-            if parts is not None and kind != "stable":
-                share = _share_kept(labels, parts)
+            labels, cut_by = clusters.labels, cut
+            if cut is not None and kind != "stable":
+                share = share_kept(labels, cut.labels)
                 if share >= _KEPT:
-                    parts = None
+                    cut_by = None
                 elif on_cut is not None:
                     on_cut(share)
-            if parts is None:
+            if cut_by is None:
                 labels = move_samples(links, labels, constraints)
             else:
-                labels = _joined_again(parts, start, max(_SURE, threshold), constraints)
+                labels = np.unique(labels * n_samples + cut_by.labels, return_inverse=True)[1]
+                labels = _joined_again(labels, start, max(_SURE, threshold), constraints)
             yield threshold, labels
-
-
-def _both(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Clusters of the samples that share a cluster in both; contiguous from 0."""
-    return np.unique(labels * len(labels) + others, return_inverse=True)[1]
-
-
-def _share_kept(labels: np.ndarray, parts: np.ndarray) -> float:
-    """Of the pairs of samples in one cluster those that are in one part of it."""
-    n_of_clusters, n_of_parts = (
-        (sizes * (sizes - 1)).sum() for sizes in (np.bincount(labels), np.bincount(parts))
-    )
-    return n_of_parts / n_of_clusters if n_of_clusters else 1.0
 
 
 def _joined_again(

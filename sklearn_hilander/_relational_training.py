@@ -142,7 +142,8 @@ def train_relational(
         for loss in losses:
             on_network(loss)
     chosen_by = [school for school, one in zip(schools, data, strict=True) if one.to_choose_by]
-    threshold, decoder, scores = _calibrate(chosen_by or schools, judges)
+    chosen_by = chosen_by or schools
+    threshold, decoder, scores = _calibrate(chosen_by, judges)
     if as_one:
         judges = kept_as_one(
             checkpoint,
@@ -153,7 +154,7 @@ def train_relational(
             settings=settings,
             seed=seed + 50 * (max_iter + 1),
         )
-    n_learned = sum(len(school.y) for school in chosen_by or schools)
+    n_learned = sum(len(school.y) for school in chosen_by)
     model = RelationalModel(linkage, judges, threshold, decoder, scores, n_learned)
     return model, threshold, loss_curve
 

@@ -18,7 +18,7 @@ import torch
 from sklearn_hilander._device import in_threads
 from sklearn_hilander._flow import flow_clusters, merge_clusters
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander.metrics import bcubed_f_score
+from sklearn_hilander.metrics import bcubed_f_score, pairwise_precision_recall_fscore
 
 # Each about a factor of the square root of 2 above the one before: 4 to 40 of 40 neighbours.
 _SHARES = (0.1, 0.15, 0.2, 0.275, 0.4, 0.575, 0.8, 1.0)
@@ -60,6 +60,11 @@ def stable_flow(graphs: Iterable[PairGraph], n_neighbors: int) -> tuple[np.ndarr
             break
     walk = _walk(graph.indices[:, :scale], graph.similarities[:, :scale])
     return flow_clusters(*walk, graph.n_nodes), scale, graph
+
+
+def share_kept(labels: np.ndarray, flow: np.ndarray) -> float:
+    """Of the pairs of samples in one cluster those that a flow has in one, too."""
+    return pairwise_precision_recall_fscore(flow, labels)[0]
 
 
 def _find_scale(graph: PairGraph, n_neighbors: int) -> tuple[int, bool]:

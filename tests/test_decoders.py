@@ -11,6 +11,7 @@ from sklearn_hilander._cluster_pairs import single_samples
 from sklearn_hilander._decoders import DECODERS, Cut, Decoder
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._relational import graph_builder
+from sklearn_hilander._stable_flow import share_kept
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import pairwise_f_score
 
@@ -90,6 +91,7 @@ def test_linkage_too_sure_of_many_classes_is_cut_where_a_flow_is(capsys):
     """Only where held-out classes were easy and few, and the flow says otherwise."""
     X, y = make_identities(800, 32, mean_size=10, nn_rate=0.9, random_state=0)
     own = HiLanderClustering()._pretrained_model()
+    teacher = HiLanderClustering().fit(X)
 
     def labels(threshold, score, n_learned=200):
         network = replace(
@@ -99,7 +101,6 @@ def test_linkage_too_sure_of_many_classes_is_cut_where_a_flow_is(capsys):
             scores={"average": score},
             n_learned=n_learned,
         )
-        teacher = HiLanderClustering().fit(X)
         teacher._set_model(replace(own, network=network, linkage_threshold=threshold))
         return HiLanderClustering(pretrained=teacher, verbose=1).fit_predict(X)
 
@@ -121,7 +122,7 @@ def test_linkage_too_sure_of_many_classes_is_cut_where_a_flow_is(capsys):
     [([0, 0, 0, 1], [0, 0, 1, 2], 1 / 3), ([0, 1, 2], [0, 1, 2], 1), ([0, 0], [0, 1], 0)],
 )
 def test_share_of_the_pairs_that_a_cut_keeps(labels, parts, share):
-    assert _decoders._share_kept(np.array(labels), np.array(parts)) == pytest.approx(share)
+    assert share_kept(np.array(labels), np.array(parts)) == pytest.approx(share)
 
 
 def test_who_is_alone_stays_alone():
