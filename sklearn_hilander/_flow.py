@@ -25,7 +25,13 @@ _MOVE_ROUNDS = 20
 _BLOCK_NODES = 8_192
 
 
-def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: int) -> np.ndarray:
+def flow_clusters(
+    i: np.ndarray,
+    j: np.ndarray,
+    weights: np.ndarray,
+    n_nodes: int,
+    merged: np.ndarray | None = None,
+) -> np.ndarray:
     """Cluster nodes by the map equation.
 
     Parameters
@@ -34,6 +40,8 @@ def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: in
     weights : ndarray of shape (n_pairs,)
         Of the walk, both ways; pairs of weight 0 are none.
     n_nodes : int
+    merged : ndarray of shape (n_nodes,), int64, optional
+        What `merge_clusters` has made of these pairs, to go on from.
 
     Returns
     -------
@@ -51,8 +59,10 @@ def flow_clusters(i: np.ndarray, j: np.ndarray, weights: np.ndarray, n_nodes: in
     nodes = pairs.matrix(n_nodes)
     shortest = np.inf
     for _ in range(_CYCLES):
-        merged = _merge_modules(pairs, labels)[labels]
+        if merged is None:
+            merged = _merge_modules(pairs, labels)[labels]
         moved, length = _move_nodes(nodes, merged, None)
+        merged = None
         if not length < shortest - LEAST_GAIN:
             break
         labels, shortest = moved, length

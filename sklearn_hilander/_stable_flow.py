@@ -10,6 +10,7 @@ communities across time scales", PNAS 2010, ask the same of a walk's length).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -54,12 +55,13 @@ def stable_flow(graphs: Iterable[PairGraph], n_neighbors: int) -> tuple[np.ndarr
     graph : PairGraph
         The last one that was asked for.
     """
+    rough: list[np.ndarray] = []
     for graph in graphs:
-        scale, has_fallen = _find_scale(graph, n_neighbors)
+        scale, merged, has_fallen = _find_scale(graph, n_neighbors, rough)
         if has_fallen:
             break
     walk = _walk(graph.indices[:, :scale], graph.similarities[:, :scale])
-    return flow_clusters(*walk, graph.n_nodes), scale, graph
+    return flow_clusters(*walk, graph.n_nodes, merged), scale, graph
 
 
 def share_kept(labels: np.ndarray, flow: np.ndarray) -> float:
@@ -67,8 +69,27 @@ def share_kept(labels: np.ndarray, flow: np.ndarray) -> float:
     return pairwise_precision_recall_fscore(flow, labels)[0]
 
 
-def _find_scale(graph: PairGraph, n_neighbors: int) -> tuple[int, bool]:
-    """The most stable scale within a graph, and whether coarser ones need not be looked at."""
+def _find_scale(
+    graph: PairGraph, n_neighbors: int, rough: list[np.ndarray]
+) -> tuple[int, np.ndarray | None, bool]:
+    """Find the most stable scale within a graph.
+
+    Parameters
+    ----------
+    graph : PairGraph
+    n_neighbors : int
+    rough : list of ndarray, int64
+        Clusters of merges alone at the scales that a graph of fewer neighbours has; those of the
+        others are added.
+
+    Returns
+    -------
+    scale : int
+    merged : ndarray of shape (n_nodes,), int64, or None
+        Clusters of merges alone at that scale; None if only some of the samples were looked at.
+    has_fallen : bool
+        Coarser scales need not be looked at.
+    """
     # A walk that reaches most of a few samples finds them to be one, and that at any scale.
     farthest = max(1, graph.n_nodes // _FEWEST_CLUSTERS)
     reach = (min(round(share * n_neighbors), farthest) for share in _SHARES)
@@ -81,17 +102,18 @@ def _find_scale(graph: PairGraph, n_neighbors: int) -> tuple[int, bool]:
         walk = _walk(indices[:, :q], similarities[:, :q])
         return merge_clusters(*walk, len(counted))[counted]
 
-    rough: list[np.ndarray] = []
-    agreement: list[float] = []
+    agreement = [bcubed_f_score(*both) for both in pairwise(rough)]
     # One scale a thread, though it may turn out that the last of them need not be looked at.
     at_once = torch.get_num_threads()
-    for start in range(0, len(scales), at_once):
+    for start in range(len(rough), len(scales), at_once):
         rough += in_threads(clusters, scales[start : start + at_once])
         while len(agreement) + 1 < len(rough) and not _has_fallen(agreement, _FALLEN):
             agreement.append(bcubed_f_score(*rough[len(agreement) : len(agreement) + 2]))
         if _has_fallen(agreement, _FALLEN):
             break
-    return scales[most_stable(agreement)], _has_fallen(agreement, _FALLEN_ENOUGH)
+    at = most_stable(agreement)
+    merged = rough[at] if counted.all() else None
+    return scales[at], merged, _has_fallen(agreement, _FALLEN_ENOUGH)
 
 
 def _has_fallen(agreement: list[float], by: float) -> bool:

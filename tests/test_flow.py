@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import entropy
 
 from sklearn_hilander import _flow
-from sklearn_hilander._flow import flow_clusters
+from sklearn_hilander._flow import flow_clusters, merge_clusters
 from sklearn_hilander._flow_relations import flow_relations
 from sklearn_hilander.metrics import pairwise_f_score
 
@@ -88,6 +88,24 @@ def test_a_wrong_start_is_mended_by_moves():
     kept = rng.random(len(i)) < share
     labels = flow_clusters(i[kept], j[kept], np.ones(kept.sum()), len(y))
     assert pairwise_f_score(y, labels) > 0.95
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=seeds, n=st.integers(2, 40))
+def test_merges_that_are_there_already_are_gone_on_from(seed, n):
+    pairs, merge, n_merged = some_graph(seed, n), _flow._merge_modules, []
+
+    def counted(*arguments):
+        n_merged.append(1)
+        return merge(*arguments)
+
+    merged = merge_clusters(*pairs, n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_flow, "_merge_modules", counted)
+        expected = flow_clusters(*pairs, n)
+        whole = len(n_merged)
+        assert_array_equal(flow_clusters(*pairs, n, merged), expected)
+    assert len(n_merged) == 2 * whole - 1
 
 
 @settings(deadline=None, max_examples=30)

@@ -55,17 +55,25 @@ def test_few_neighbors(rng, n_neighbors):
 
 
 @pytest.mark.parametrize(("size", "n_asked"), [(6, 1), (60, 2)])
-def test_more_neighbors_are_asked_for_where_clusters_may_be_large(rng, size, n_asked):
+def test_more_neighbors_are_asked_for_where_clusters_may_be_large(rng, size, n_asked, monkeypatch):
     X, _ = make_clusters(rng, n_clusters=480 // size, size=size, n_features=64, spread=0.06)
-    whole, asked = graph_of(X), []
+    whole, asked, tried = graph_of(X), [], []
+
+    def merge(*arguments):
+        tried.append(len(arguments[0]))
+        return merge_clusters(*arguments)
 
     def widening():
         for n_neighbors in (24, 40):
             asked.append(n_neighbors)
             yield whole.narrowed(n_neighbors)
 
-    labels, scale, graph = stable_flow(widening(), 40)
+    monkeypatch.setattr(_stable_flow, "merge_clusters", merge)
+    with thread_limit(1):
+        labels, scale, graph = stable_flow(widening(), 40)
     assert len(asked) == n_asked
+    # No scale is tried again along more neighbours.
+    assert len(set(tried)) == len(tried)
     assert graph.n_neighbors == asked[-1]
     of_whole, same_scale, _ = flow_of(whole)
     assert scale == same_scale
@@ -93,6 +101,26 @@ def test_stretches_of_many_samples_tell_the_scale(rng, monkeypatch):
     for labels in (whole, by_sample):
         assert len(labels) == len(y)
         assert pairwise_f_score(y, labels) > 0.9
+
+
+@pytest.mark.parametrize("most", [100_000, 100])
+def test_the_clusters_are_those_of_the_flow_at_the_scale(rng, most, monkeypatch):
+    """Whether its merges are known, as they are where all samples were looked at, or not."""
+    for name, value in (("_MOST_NODES", most), ("_N_STRETCHES", 4), ("_STRETCH", 60)):
+        monkeypatch.setattr(_stable_flow, name, value)
+    graph = graph_of(make_clusters(rng, n_clusters=60, size=12, n_features=64, spread=0.2)[0])
+    given, flow = [], _stable_flow.flow_clusters
+
+    def remembered(i, j, weights, n_nodes, merged):
+        given.append(merged)
+        return flow(i, j, weights, n_nodes)
+
+    labels, scale, _ = flow_of(graph)
+    monkeypatch.setattr(_stable_flow, "flow_clusters", remembered)
+    from_the_first, same_scale, _ = flow_of(graph)
+    assert (given[0] is None) == (most == 100)
+    assert same_scale == scale
+    assert_array_equal(labels, from_the_first)
 
 
 def test_most_stable_is_between_those_that_agree_best():
