@@ -41,7 +41,7 @@ def flow_clusters(
         Of the walk, both ways; pairs of weight 0 are none.
     n_nodes : int
     merged : ndarray of shape (n_nodes,), int64, optional
-        What `merge_clusters` has made of these pairs, to go on from.
+        Clusters to go on from, contiguous from 0; by default those of `merge_clusters`.
 
     Returns
     -------

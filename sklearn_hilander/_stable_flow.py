@@ -86,7 +86,8 @@ def _find_scale(
     -------
     scale : int
     merged : ndarray of shape (n_nodes,), int64, or None
-        Clusters of merges alone at that scale; None if only some of the samples were looked at.
+        Clusters of merges alone at that scale, along the first graph that has it; None if only
+        some of the samples were looked at.
     has_fallen : bool
         Coarser scales need not be looked at.
     """
