@@ -27,13 +27,8 @@ from sklearn_hilander._distances import check_distances
 from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._inspection import InspectionMixin
-from sklearn_hilander._model import (
-    PASSES_FROM_START,
-    Model,
-    ModelSettings,
-    check_sees_graphs,
-    meta_train,
-)
+from sklearn_hilander._meta_training import PASSES_FROM_START, ModelSettings, meta_train
+from sklearn_hilander._model import Model, check_sees_graphs
 from sklearn_hilander._neighbors import check_search
 from sklearn_hilander._new_rows import NewRowsMixin
 from sklearn_hilander._row_constraints import check_constraints

@@ -16,7 +16,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_hilander import Architecture, HiLanderClustering, _estimator, _model
+from sklearn_hilander import (
+    Architecture,
+    HiLanderClustering,
+    _calibration,
+    _estimator,
+    _meta_training,
+)
 from sklearn_hilander._relational import RelationalModel
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.encoding import ClassifierEncoder
@@ -143,7 +149,7 @@ def test_without_a_network_labels_choose_the_threshold(clusters):
     clusterer = HiLanderClustering(architecture="untrained").fit(X, y)
     assert adjusted_rand_score(y, clusterer.labels_) > 0.9
     assert clusterer.lander_ is None
-    assert clusterer.linkage_threshold_ in _model.THRESHOLD_GRID
+    assert clusterer.linkage_threshold_ in _calibration.THRESHOLD_GRID
     assert clusterer.set_params(pretrained="default").fit(X).lander_ is None
 
 
@@ -271,14 +277,14 @@ def test_memory_trains_once_a_fold(digits, tmp_path, monkeypatch):
     X, y = digits[0], digits[1]
     calls = tmp_path / "calls"
 
-    original = _model.train_relational
+    original = _meta_training.train_relational
 
     def counted(*args, **kwargs):
         with calls.open("a") as file:
             file.write("x")
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(_model, "train_relational", counted)
+    monkeypatch.setattr(_meta_training, "train_relational", counted)
     search = GridSearchCV(
         HiLanderClustering(memory=str(tmp_path / "m"), **QUICK),
         {"linkage_threshold": [0.1, 0.3, 0.5, 0.7]},

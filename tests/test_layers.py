@@ -1,6 +1,7 @@
 """Imports between rooms run one way."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -117,12 +118,15 @@ ROOMS = {
     "_row_judge": {"_neighbors", "_pairs", "_perceptron"},
     "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron", "_row_judge"},
     "_model": {
-        "_architectures", "_checkpoint", "_cluster_rounds", "_clustering", "_constraints",
-        "_crowding", "_embeddings", "_graph_embedding", "_growth", "_joining", "_lander",
-        "_linkage_model", "_memory",
-        "_neighborhood", "_pairs",
-        "_perceptron", "_relational", "_relational_training", "_row_judge", "_row_training",
-        "_scoring", "_training", "_types", "metrics",
+        "_architectures", "_cluster_rounds", "_clustering", "_constraints", "_growth", "_joining",
+        "_lander", "_memory", "_neighborhood", "_pairs", "_perceptron", "_relational",
+        "_row_judge", "_scoring", "_types",
+    },
+    "_calibration": {"_graph_embedding", "_growth", "_model", "metrics"},
+    "_meta_training": {
+        "_architectures", "_calibration", "_checkpoint", "_clustering", "_crowding", "_embeddings",
+        "_graph_embedding", "_growth", "_lander", "_linkage_model", "_memory", "_model",
+        "_perceptron", "_relational", "_relational_training", "_row_training", "_training",
     },
     "_new_rows": {
         "_callbacks", "_clustering", "_distance_joining", "_distances", "_growth", "_joining",
@@ -147,8 +151,8 @@ ROOMS = {
     },
     "_estimator": {
         "_architectures", "_callbacks", "_checkpoint", "_clustering", "_device", "_distances",
-        "_documentation", "_growth", "_inspection", "_model", "_neighbors", "_new_rows",
-        "_row_constraints", "_saving", "_state", "_validation", "metrics",
+        "_documentation", "_growth", "_inspection", "_meta_training", "_model", "_neighbors",
+        "_new_rows", "_row_constraints", "_saving", "_state", "_validation", "metrics",
     },
     "_members": set(),
     "_samples": set(),
@@ -166,6 +170,11 @@ ROOMS = {
     },
 }  # fmt: skip
 OUTSIDERS = {"hnswlib": "_neighbors", "torch_scatter": "_ops", "safetensors": "_persistence"}
+
+
+# What gathers the others, for Python and for a command line.
+MAIN = {"__init__", "__main__"}
+ARCHITECTURE = PACKAGE.parent / "docs" / "architecture.rst"
 
 
 def room_of(path):
@@ -193,6 +202,13 @@ def test_a_room_imports_only_what_it_may(path):
             other = rest.split(".")[0]
             assert other == room or other in ROOMS[room], f"{room} imports {other}"
         assert OUTSIDERS.get(top, room) == room, f"{room} imports {top}"
+
+
+def test_the_documentation_has_the_same_table():
+    row = r"^   \* - `(\w+)`\n     - .*\n     - ((?:.*\n)(?:       .*\n)*)"
+    rows = re.findall(row, ARCHITECTURE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    documented = {room: set(re.findall(r"`(\w+)`", others)) for room, others in rows}
+    assert documented == {room: others for room, others in ROOMS.items() if room not in MAIN}
 
 
 def test_the_table_has_no_cycle():
