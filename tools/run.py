@@ -52,7 +52,11 @@ class Job:
 
 JOBS = {
     "demo": Job(frozenset({"plot"}), (("-m", "examples.cluster_glyphs"),)),
-    "test": Job(frozenset({"dev", "plot"}), (("-m", "pytest"),)),
+    # A process for each core, but no more than memory is likely to hold: each has its own torch.
+    "test": Job(
+        frozenset({"dev", "plot"}),
+        (("-m", "pytest", "-n", "auto", "--maxprocesses", "8", "--dist", "worksteal"),),
+    ),
     "lint": Job(
         frozenset({"dev"}),
         (

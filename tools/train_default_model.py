@@ -21,13 +21,13 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from sklearn_hilander import HiLanderClustering, _perceptron
+from sklearn_hilander import HiLanderClustering
 from sklearn_hilander._architectures import ARCHITECTURES
 from sklearn_hilander._decoders import Decoder
 from sklearn_hilander._linkage_model import LabelledGraph, assign_folds, train_linkage
 from sklearn_hilander._model import Model
 from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._perceptron import PerceptronSettings
+from sklearn_hilander._perceptron_training import PerceptronSettings
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander._relational_training import train_relational
 from sklearn_hilander.datasets import load_glyphs, make_identities
@@ -174,10 +174,8 @@ def main() -> None:
     start = time.perf_counter()
     build_graph = graph_builder(N_NEIGHBORS, metric="cosine", algorithm="brute")
     mixture = make_mixture(args.seed, build_graph)
-    # So many data sets are worth more steps than one.
-    _perceptron.n_training_steps = lambda n_rows, batch_size: N_STEPS
     common = {
-        "settings": PerceptronSettings(HIDDEN_DIM, LEARNING_RATE, BATCH_SIZE),
+        "settings": PerceptronSettings(HIDDEN_DIM, LEARNING_RATE, BATCH_SIZE, N_STEPS),
         "seed": args.seed,
         "on_network": lambda loss: print(f"loss {loss:.3f}", flush=True),
         "n_stages": N_STAGES,
