@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import Columns, PairTable, mean_cosine, pair_dot
+from sklearn_hilander._pair_table import Columns, PairTable
+from sklearn_hilander._pairs import mean_cosine, pair_dot
 
 # Nearer than this share of the distance at random is as near as can be.
 _LEAST_NEAR = 1e-3

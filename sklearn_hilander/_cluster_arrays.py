@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sklearn_hilander._clustering import KnownClusters
@@ -158,7 +160,7 @@ def build_clusters(description: dict, arrays: dict[str, np.ndarray]) -> KnownClu
     return known
 
 
-def _completed(description: object) -> object:
+def _completed(description: Any) -> Any:
     """A description with what files did not say at first: samples clustered together at last."""
     if isinstance(description, dict) and "n_samples" in description:
         return {"n_clustered": description["n_samples"], **description}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._linkage_model import Links
+from sklearn_hilander._pair_table import Columns
 from sklearn_hilander._pairs import (
-    Columns,
     in_blocks,
     logit,
     main_axes,
@@ -69,8 +69,23 @@ class ClusterPairs:
         return replace(self, **{name: getattr(self, name)[pairs] for name in names})
 
 
-def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
-    """Each sample as a cluster of its own; pairs that are hardly linked are left out."""
+def single_samples(
+    links: Links, weights: np.ndarray, views: Iterable[np.ndarray] | None = None
+) -> ClusterPairs:
+    """Each sample as a cluster of its own; pairs that are hardly linked are left out.
+
+    Parameters
+    ----------
+    links : Links
+    weights : ndarray of shape (n_samples,)
+        How many rows each sample stands for.
+    views : iterable of ndarray, optional
+        In place of those of `links`.
+
+    Returns
+    -------
+    ClusterPairs
+    """
     n = links.graph.n_nodes
     weights = weights.astype(np.float32)
 
@@ -79,7 +94,7 @@ def single_samples(links: Links, weights: np.ndarray) -> ClusterPairs:
         rows = np.ascontiguousarray(unit_rows(main_axes(view)))
         return np.multiply(rows, weights[:, None], out=rows)
 
-    sums = tuple(map(weighted, links.views))
+    sums = tuple(map(weighted, links.views if views is None else views))
     linked = np.flatnonzero(links.probability >= _LEAST_LINK)
     p = links.probability[linked]
     return ClusterPairs(

@@ -1,4 +1,4 @@
-"""Embeddings to clusters by the rounds of the judge, with a log of the merges."""
+"""Embeddings to clusters by the rounds of the judge."""
 
 from __future__ import annotations
 
@@ -21,63 +21,11 @@ from sklearn_hilander._cluster_pairs import (
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._judge import run_rounds
 from sklearn_hilander._memory import give_back_memory
+from sklearn_hilander._merge_log import MergeLog
 from sklearn_hilander._pair_graph import PairGraph, PairGraphBuilder
 from sklearn_hilander._pairs import count_dtype, pair_sum
 from sklearn_hilander._relational import RelationalModel
 from sklearn_hilander._types import Merges
-
-
-@dataclass(frozen=True)
-class MergeLog:
-    """Merges so far, at probabilities that fall from the leaves to the roots.
-
-    A merge counts with the least of its own probability, those of the merges within either
-    cluster, and the threshold before: then the merges above a threshold give the clusters of
-    that threshold.
-
-    Attributes
-    ----------
-    representative : ndarray of shape (n_clusters,), int64
-        A sample of each cluster.
-    carried : ndarray of shape (n_clusters,), float64
-        Least probability within each cluster; 1 for a single sample.
-    merges : tuple of Merges
-        One a round.
-    """
-
-    representative: np.ndarray
-    carried: np.ndarray
-    merges: tuple[Merges, ...] = ()
-
-    def record(
-        self, a: np.ndarray, b: np.ndarray, q: np.ndarray, highest: float, new_of: np.ndarray
-    ) -> MergeLog:
-        """Add the merges of one round.
-
-        Parameters
-        ----------
-        a, b : ndarray of shape (n_merges,), int64
-            Clusters that became one.
-        q : ndarray of shape (n_merges,)
-        highest : float
-            The threshold before.
-        new_of : ndarray of shape (n_clusters,), int64
-            Of `merge`.
-        """
-        w = np.minimum(np.minimum(q.astype(np.float64), highest), self.carried[a])
-        w = np.minimum(w, self.carried[b])
-        n = int(new_of.max()) + 1
-        carried, representative = np.ones(n), np.full(n, len(new_of))
-        np.minimum.at(carried, new_of, self.carried)
-        np.minimum.at(carried, new_of[a], w)
-        representative[new_of[::-1]] = self.representative[::-1]
-        made = Merges(self.representative[a], self.representative[b], w)
-        return MergeLog(representative, carried, (*self.merges, made))
-
-
-def log_of(clusters: ClusterPairs) -> MergeLog:
-    """An empty log of clusters that are one sample each."""
-    return MergeLog(np.arange(clusters.n_clusters), np.ones(clusters.n_clusters))
 
 
 @dataclass(frozen=True)
@@ -203,11 +151,11 @@ def cluster_by_relations(
     # Sums are all that is needed of the views: each is given up once it has been seen.
     views = list(links.views)
     links = replace(links, views=())
-    clusters = single_samples(replace(links, views=_given_up(views)), weights)
+    clusters = single_samples(links, weights, _given_up(views))
     give_back_memory()
-    log = log_of(clusters)
+    log = MergeLog.of_samples(clusters.n_clusters)
 
-    def record(*merged: object) -> None:
+    def record(*merged: Any) -> None:
         nonlocal log
         log = log.record(*merged)
 
@@ -224,7 +172,8 @@ def cluster_by_relations(
     del cut
     begin("levels of the clusters")
     rounds = _rounds_through(partition, clusters, model, linkage_threshold, record, constraints)
-    levels, thresholds = [], []
+    levels: list[np.ndarray] = []
+    thresholds = []
     for threshold, clusters in islice(rounds, max_levels):
         if on_level is not None:
             before = int(levels[-1].max()) + 1 if levels else n_samples
@@ -307,7 +256,7 @@ def merges_below(
     """Go on with the rounds from where they ended, down to threshold 0."""
     log = replace(rounds.log, merges=())
 
-    def record(*merged: object) -> None:
+    def record(*merged: Any) -> None:
         nonlocal log
         log = log.record(*merged)
 

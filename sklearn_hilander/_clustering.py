@@ -116,7 +116,7 @@ class KnownClusters:
         return np.argsort(self.embeddings.hashes, kind="stable")
 
     @cached_property
-    def views(self) -> dict[str, object]:
+    def views(self) -> dict[str, Any]:
         """What was computed on demand; gone with the next clustering."""
         return {}
 
@@ -251,6 +251,9 @@ def cluster_embeddings(
     elif graph is None:
         distinct = torch.from_numpy(embeddings.features).to(settings.device)
         graph = build_neighbor_graph(distinct, settings.n_neighbors, **settings.search())
+    groups = None
+    if constraints is not None and group_names is not None:
+        groups = KnownGroups(group_names, constraints.members)
     known = KnownClusters(
         scaler=scaler,
         embeddings=embeddings,
@@ -265,7 +268,7 @@ def cluster_embeddings(
         n_clustered=len(nodes),
         growth=growth,
         constraints=constraints,
-        groups=None if group_names is None else KnownGroups(group_names, constraints.members),
+        groups=groups,
     )
     return numbered(known)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def describe_constraints(
     """
     if constraints is None:
         return None
-    description = {
+    description: dict[str, Any] = {
         "n_must": len(constraints.must),
         "n_cannot": len(constraints.cannot),
         "n_members": len(constraints.members),
@@ -102,7 +103,8 @@ def build_constraints(
     if description is None:
         return None, None
     members = np.stack([arrays["constraints/members"], arrays["constraints/groups"]], axis=1)
-    constraints = NodeConstraints(*(arrays[f"constraints/{name}"] for name in _PAIRS), members)
+    must, cannot = (arrays[f"constraints/{name}"] for name in _PAIRS)
+    constraints = NodeConstraints(must, cannot, members)
     if description["groups"] is None:
         return constraints, None
     is_text = "groups/text" in arrays

@@ -73,7 +73,7 @@ class RowScaler:
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Embeddings of some rows, each from its own values alone; float32."""
         rows = np.array(X, dtype=np.float64, order="C")
-        if self.metric == "euclidean":
+        if self.center is not None:
             # New rows may lie as far out as a float64 can say: the farthest float32 will do.
             with np.errstate(over="ignore"):
                 rows -= self.center

@@ -6,7 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_hilander._flow import flow_clusters
-from sklearn_hilander._pairs import Columns, PairTable, in_blocks
+from sklearn_hilander._pair_table import Columns, PairTable
+from sklearn_hilander._pairs import in_blocks
 
 
 def flow_relations(

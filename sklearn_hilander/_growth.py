@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class ClusterSettings:
     device: torch.device
     faithful: bool
 
-    def search(self, metric: str | None = None) -> dict[str, object]:
+    def search(self, metric: str | None = None) -> dict[str, Any]:
         """Keyword arguments of `build_neighbor_graph`, for another metric if given.
 
         Embeddings made for a graph of distances are unit rows.
@@ -99,8 +100,8 @@ def grow_by_scorer(
     scored: list[EdgeScores] = []
     labels = np.arange(len(features))
 
-    def to_device(array: np.ndarray | None) -> Tensor | None:
-        return None if array is None else torch.from_numpy(array).to(settings.device)
+    def to_device(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(settings.device)
 
     def decode(level: Level, scores: EdgeScores) -> Forest:
         nonlocal labels
@@ -151,8 +152,8 @@ def grow_by_scorer(
         decode=decode,
         max_levels=settings.max_levels,
         min_nodes=settings.n_neighbors + 2 if whole else 2,
-        weights=to_device(weights),
-        mean_features=to_device(mean_features),
+        weights=None if weights is None else to_device(weights),
+        mean_features=None if mean_features is None else to_device(mean_features),
         graph=given,
     )
     return growth_of_levels(
@@ -261,4 +262,5 @@ def _within_span(rows: np.ndarray) -> np.ndarray:
     """The same rows by at most as many coordinates as there are rows, turned."""
     if rows.shape[1] <= rows.shape[0]:
         return rows
-    return np.linalg.qr(rows.T.astype(np.float64), mode="r").T.astype(np.float32)
+    triangle: Any = np.linalg.qr(rows.T.astype(np.float64), mode="r")
+    return triangle.T.astype(np.float32)

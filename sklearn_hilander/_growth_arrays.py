@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sklearn_hilander._cluster_pairs import ClusterPairs
-from sklearn_hilander._cluster_rounds import MergeLog, Rounds
+from sklearn_hilander._cluster_rounds import Rounds
+from sklearn_hilander._merge_log import MergeLog
 from sklearn_hilander._persistence import (
     MAX_EXTENT,
     ArraySpec,

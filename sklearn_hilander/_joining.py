@@ -123,10 +123,12 @@ def assign_rows(
     """
     new = canonical_embeddings(X, known.scaler)
     copies = match_rows(new, known.embeddings, known.by_hash)
-    on_rows = None if constraints is None else constraints.on_nodes(new.inverse)
     part = np.where(copies >= 0, known.row_parts[copies], -1)
     probability, neighbor = np.zeros(len(part)), np.full(len(part), -1)
-    units = _Units(known, new, copies, part, constraints, on_rows) if on_rows is not None else None
+    units = on_rows = None
+    if constraints is not None:
+        on_rows = constraints.on_nodes(new.inverse)
+        units = _Units(known, new, copies, part, constraints, on_rows)
     pending = np.flatnonzero(copies < 0)
     if len(pending):
         found = model.candidates(new.features[pending], known, settings)

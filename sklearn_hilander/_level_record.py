@@ -48,7 +48,8 @@ def growth_of_levels(
     n_samples = len(levels.labels[0])
     kept = [_kept_edges(level, forest) for level, forest in trace]
     if constraints is not None and len(constraints.must):
-        kept.insert(0, Merges(*constraints.must.T, np.ones(len(constraints.must))))
+        a, b = constraints.must.T
+        kept.insert(0, Merges(a, b, np.ones(len(a))))
     edges = [_edges(level, scores) for (level, _), scores in zip(trace, scored, strict=True)] or [
         concatenate_merges([])
     ]
@@ -56,8 +57,9 @@ def growth_of_levels(
     if trace:
         under = _edges_under(trace[-1][0], scored[-1], threshold, strict)
     if constraints is not None and len(under):
-        labels, at = levels.labels[-1], np.stack([under.a, under.b])
-        admitted = constraints.admit(labels, int(labels.max()) + 1, *labels[at], under.probability)
+        labels = levels.labels[-1]
+        a, b = labels[under.a], labels[under.b]
+        admitted = constraints.admit(labels, int(labels.max()) + 1, a, b, under.probability)
         under = Merges(under.a[admitted], under.b[admitted], under.probability[admitted])
     return Growth(
         labels=levels.labels,

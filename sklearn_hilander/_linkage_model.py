@@ -16,9 +16,10 @@ from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._closeness import closeness_relations
 from sklearn_hilander._memory import give_back_memory
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import PairTable, in_blocks, logit, main_axes, sigmoid
-from sklearn_hilander._perceptron import (
-    Perceptrons,
+from sklearn_hilander._pair_table import PairTable
+from sklearn_hilander._pairs import in_blocks, logit, main_axes, sigmoid
+from sklearn_hilander._perceptron import Perceptrons
+from sklearn_hilander._perceptron_training import (
     PerceptronSettings,
     kept_as_one,
     kept_perceptrons,

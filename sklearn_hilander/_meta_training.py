@@ -20,7 +20,8 @@ from sklearn_hilander._lander import Lander
 from sklearn_hilander._linkage_model import LabelledGraph, assign_folds
 from sklearn_hilander._memory import check_training_memory
 from sklearn_hilander._model import DEFAULT_THRESHOLD, Model, check_sees_graphs
-from sklearn_hilander._perceptron import Perceptrons, PerceptronSettings
+from sklearn_hilander._perceptron import Perceptrons
+from sklearn_hilander._perceptron_training import PerceptronSettings
 from sklearn_hilander._relational import graph_builder
 from sklearn_hilander._relational_training import train_relational
 from sklearn_hilander._row_training import train_row_judge

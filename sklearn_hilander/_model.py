@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ class Model:
         return device.type == "cpu" or isinstance(self.network, RelationalModel)
 
     def grow(
-        self, features: np.ndarray, settings: ClusterSettings, **options: object
+        self, features: np.ndarray, settings: ClusterSettings, **options: Any
     ) -> tuple[Growth, NeighborGraph | None]:
         """Clusters of embeddings; options as in `grow_by_scorer` and `grow_by_relations`.
 
@@ -129,8 +130,8 @@ class Model:
 
     def merges_below(self, growth: Growth, constraints: NodeConstraints | None) -> Merges:
         """All merges of a growth, those under its last threshold included."""
-        more = ()
-        if growth.rounds is not None:
+        more: tuple[Merges, ...] = ()
+        if isinstance(self.network, RelationalModel) and growth.rounds is not None:
             more = merges_below(growth.rounds, self.network, constraints)
         return concatenate_merges([growth.merges, *more])
 
@@ -139,7 +140,9 @@ class Model:
 
         None where there is no judge, or its rounds are over.
         """
-        return None if growth.rounds is None else judged_pairs(growth.rounds, self.network)
+        if not isinstance(self.network, RelationalModel) or growth.rounds is None:
+            return None
+        return judged_pairs(growth.rounds, self.network)
 
     def join_threshold(self, linkage_threshold: float) -> float:
         """Probability above which a new row joins a known cluster.

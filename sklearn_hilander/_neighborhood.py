@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,11 +12,29 @@ from sklearn_hilander._clustering import KnownClusters
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._joining import Candidates, best_by_part
 from sklearn_hilander._neighbors import query_neighbors
-from sklearn_hilander._types import Level, NeighborGraph
+from sklearn_hilander._types import EdgeScores, Level, NeighborGraph
+
+
+class NeighborhoodScorer(Protocol):
+    """Scores of some nodes of a level."""
+
+    @property
+    def n_hops(self) -> int:
+        """Rings of neighbours that decide a node's scores."""
+
+    @property
+    def max_neighbors(self) -> int | None:
+        """Most neighbours that it looks at; None for all."""
+
+    def __call__(self, level: Level, nodes: Tensor) -> EdgeScores:
+        """Scores of the edges of these nodes."""
 
 
 def score_neighborhoods(
-    features: np.ndarray, known: KnownClusters, scorer: Callable, settings: ClusterSettings
+    features: np.ndarray,
+    known: KnownClusters,
+    scorer: NeighborhoodScorer,
+    settings: ClusterSettings,
 ) -> Candidates:
     """Candidates of new rows: the parts of their known neighbours, by linkage probability.
 
@@ -24,8 +42,7 @@ def score_neighborhoods(
     ----------
     features : ndarray of shape (n_new, n_features), float32
     known : KnownClusters
-    scorer : callable
-        (Level, nodes) -> EdgeScores.
+    scorer : NeighborhoodScorer
     settings : ClusterSettings
 
     Returns
@@ -43,7 +60,10 @@ def score_neighborhoods(
 
 
 def _neighborhood_level(
-    features: np.ndarray, known: KnownClusters, scorer: Callable, settings: ClusterSettings
+    features: np.ndarray,
+    known: KnownClusters,
+    scorer: NeighborhoodScorer,
+    settings: ClusterSettings,
 ) -> tuple[Level, Tensor, np.ndarray]:
     """A level of the new rows and just those fitted rows that decide their scores.
 

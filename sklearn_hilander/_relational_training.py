@@ -23,12 +23,8 @@ from sklearn_hilander._linkage_model import (
 )
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import row_stochastic, sigmoid, sparse_pair_dot
-from sklearn_hilander._perceptron import (
-    Perceptrons,
-    PerceptronSettings,
-    kept_as_one,
-    kept_perceptrons,
-)
+from sklearn_hilander._perceptron import Perceptrons
+from sklearn_hilander._perceptron_training import PerceptronSettings, kept_as_one, kept_perceptrons
 from sklearn_hilander._relational import RelationalModel
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
@@ -141,6 +137,7 @@ def train_relational(
         loss_curve.append(float(np.mean(losses)))
         for loss in losses:
             on_network(loss)
+    assert judges is not None, "there is one pass at least"
     chosen_by = [school for school, one in zip(schools, data, strict=True) if one.to_choose_by]
     chosen_by = chosen_by or schools
     threshold, decoder, scores = _calibrate(chosen_by, judges)
@@ -248,14 +245,14 @@ def _calibrate(
     """
     found = []
     for kind in CANDIDATES:
-        scores, decoded = [], []
+        of_schools, decoded = [], []
         for school in schools:
             judge = school.out_of_fold_judge(judges)
             decoded.append(
                 list(partitions(kind, school.links, school.start, judge, _LOWEST, every=True))
             )
-            scores.append([_both_f(school.y, labels) for _, labels in decoded[-1]])
-        both = np.mean(scores, axis=0)
+            of_schools.append([_both_f(school.y, labels) for _, labels in decoded[-1]])
+        both = np.mean(of_schools, axis=0)
         mean, bcubed = both.mean(axis=1), both[:, 1]
         thresholds = np.array([threshold for threshold, _ in decoded[0]])
         highest = int(mean.argmax())

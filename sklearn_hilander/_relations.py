@@ -14,15 +14,8 @@ from sklearn_hilander._closeness import closeness, pair_closeness
 from sklearn_hilander._device import in_threads
 from sklearn_hilander._flow_relations import flow_relations
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import (
-    Columns,
-    PairTable,
-    in_blocks,
-    logit,
-    pair_max,
-    pair_sum,
-    unit_rows,
-)
+from sklearn_hilander._pair_table import Columns, PairTable
+from sklearn_hilander._pairs import in_blocks, logit, pair_max, pair_sum, unit_rows
 
 # Scales as shares of the number of neighbours: 1, 5, 10, 20, 40 of 40.
 _SHARES = (0.025, 0.125, 0.25, 0.5, 1.0)

@@ -55,9 +55,14 @@ def merge_candidates(
         probability = np.concatenate([probability, mean[new]])
     order = np.lexsort((keys, -probability))[:top]
     a, b = keys[order] // max(n, 1), keys[order] % max(n, 1)
-    return np.rec.fromarrays(
-        [a, b, probability[order], exemplars[a], exemplars[b], sizes[a], sizes[b]],
-        names="a,b,probability,exemplar_a,exemplar_b,size_a,size_b",
+    return _table(
+        a=a,
+        b=b,
+        probability=probability[order],
+        exemplar_a=exemplars[a],
+        exemplar_b=exemplars[b],
+        size_a=sizes[a],
+        size_b=sizes[b],
     )
 
 
@@ -104,17 +109,20 @@ def split_candidates(
     a, b = part[tree.a[weakest]], part[tree.b[weakest]]
     swap = sizes[a] < sizes[b]
     a, b = np.where(swap, b, a), np.where(swap, a, b)
-    return np.rec.fromarrays(
-        [
-            labels[tree.a[weakest]],
-            tree.probability[weakest],
-            first[peak[a]],
-            first[peak[b]],
-            sizes[a],
-            sizes[b],
-        ],
-        names="cluster,probability,exemplar_a,exemplar_b,size_a,size_b",
+    return _table(
+        cluster=labels[tree.a[weakest]],
+        probability=tree.probability[weakest],
+        exemplar_a=first[peak[a]],
+        exemplar_b=first[peak[b]],
+        size_a=sizes[a],
+        size_b=sizes[b],
     )
+
+
+def _table(**columns: np.ndarray) -> np.recarray:
+    """Columns side by side, by their names."""
+    dtype = [(name, column.dtype) for name, column in columns.items()]
+    return np.rec.fromarrays(list(columns.values()), dtype=dtype)
 
 
 def _of_pairs(pairs: Merges, labels: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from sklearn_hilander._neighbors import query_neighbors
-from sklearn_hilander._pairs import Columns, sigmoid
+from sklearn_hilander._pair_table import Columns
+from sklearn_hilander._pairs import sigmoid
 from sklearn_hilander._perceptron import Perceptrons
 
 _SCALE_NEIGHBOR = 9

@@ -10,7 +10,7 @@ import torch
 from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._pairs import sigmoid
-from sklearn_hilander._perceptron import PerceptronSettings, kept_perceptrons
+from sklearn_hilander._perceptron_training import PerceptronSettings, kept_perceptrons
 from sklearn_hilander._row_judge import Known, RowJudge, row_relations
 
 # Shares of the classes' rows that are known in the collections that it learns from.

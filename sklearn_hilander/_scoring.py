@@ -79,7 +79,7 @@ class LocalScalingScorer:
     max_neighbors = 9
 
     def __init__(self) -> None:
-        self.scales_: Tensor | None = None
+        self.scales_ = torch.empty(0)
 
     def __call__(self, level: Level, nodes: Tensor | None = None) -> EdgeScores:
         """Score one level, or some ascending `nodes` of it."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# What rows are taken as; anything else becomes the first.
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,8 @@ class Growth(Levels):
     links: Merges
     reviewed: Merges
     prominence: np.ndarray
-    rounds: object = None
+    # Of a room that imports this one.
+    rounds: Any = None
 
 
 def concatenate_merges(parts: Iterable[Merges]) -> Merges:

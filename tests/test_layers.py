@@ -46,24 +46,27 @@ ROOMS = {
     "_hierarchy": {"_supernodes", "_types"},
     "_level_record": {"_constraints", "_decode", "_types"},
     "_pairs": set(),
-    "_perceptron": {"_checkpoint", "_device", "_pairs"},
+    "_pair_table": set(),
+    "_perceptron": {"_device", "_pair_table"},
+    "_perceptron_training": {"_checkpoint", "_pairs", "_perceptron"},
     "_adjacency": {"_device", "_ops", "_pairs"},
     "_two_hops": {"_device", "_pairs"},
     "_pair_graph": {"_adjacency", "_pairs"},
-    "_closeness": {"_pair_graph", "_pairs"},
+    "_closeness": {"_pair_graph", "_pair_table", "_pairs"},
     "_crowding": {"_pairs"},
     "_whitening": {"_pair_graph", "_pairs"},
     "_map_equation": {"_pairs"},
     "_flow": {"_map_equation", "_pairs"},
-    "_flow_relations": {"_flow", "_pairs"},
+    "_flow_relations": {"_flow", "_pair_table", "_pairs"},
     "_relations": {
-        "_adjacency", "_closeness", "_device", "_flow_relations", "_pair_graph", "_pairs",
+        "_adjacency", "_closeness", "_device", "_flow_relations", "_pair_graph", "_pair_table",
+        "_pairs",
     },
     "_linkage_model": {
-        "_checkpoint", "_closeness", "_memory", "_pair_graph", "_pairs", "_perceptron",
-        "_relations", "_whitening",
+        "_checkpoint", "_closeness", "_memory", "_pair_graph", "_pair_table", "_pairs",
+        "_perceptron", "_perceptron_training", "_relations", "_whitening",
     },
-    "_cluster_pairs": {"_linkage_model", "_pairs"},
+    "_cluster_pairs": {"_linkage_model", "_pair_table", "_pairs"},
     "_judge": {"_cluster_pairs", "_constraints", "_pairs"},
     "_decoders": {
         "_cluster_pairs", "_constraints", "_flow", "_judge", "_linkage_model", "_pair_graph",
@@ -76,11 +79,11 @@ ROOMS = {
     },
     "_relational_training": {
         "_checkpoint", "_cluster_pairs", "_decoders", "_judge", "_linkage_model", "_pair_graph",
-        "_pairs", "_perceptron", "_relational", "metrics",
+        "_pairs", "_perceptron", "_perceptron_training", "_relational", "metrics",
     },
     "_cluster_rounds": {
-        "_cluster_pairs", "_constraints", "_judge", "_memory", "_pair_graph", "_pairs",
-        "_relational", "_types",
+        "_cluster_pairs", "_constraints", "_judge", "_memory", "_merge_log", "_pair_graph",
+        "_pairs", "_relational", "_types",
     },
     "_growth": {
         "_cluster_rounds", "_constraints", "_decode", "_graph_embedding", "_hierarchy",
@@ -90,6 +93,7 @@ ROOMS = {
         "_checkpoint", "_decode", "_hierarchy", "_lander", "_neighbors", "_scoring", "_types",
     },
     "_merge_tree": {"_types"},
+    "_merge_log": {"_types"},
     "_membership": {"_types"},
     "_review": {"_merge_tree", "_types"},
     "_clustering": {
@@ -115,8 +119,8 @@ ROOMS = {
         "_clustering", "_embeddings", "_growth", "_joining", "_level_record", "_membership",
         "_merge_tree", "_review", "_types",
     },
-    "_row_judge": {"_neighbors", "_pairs", "_perceptron"},
-    "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron", "_row_judge"},
+    "_row_judge": {"_neighbors", "_pair_table", "_pairs", "_perceptron"},
+    "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron_training", "_row_judge"},
     "_model": {
         "_architectures", "_cluster_rounds", "_clustering", "_constraints", "_growth", "_joining",
         "_lander", "_memory", "_neighborhood", "_pairs", "_perceptron", "_relational",
@@ -126,7 +130,8 @@ ROOMS = {
     "_meta_training": {
         "_architectures", "_calibration", "_checkpoint", "_clustering", "_crowding", "_embeddings",
         "_graph_embedding", "_growth", "_lander", "_linkage_model", "_memory", "_model",
-        "_perceptron", "_relational", "_relational_training", "_row_training", "_training",
+        "_perceptron", "_perceptron_training", "_relational", "_relational_training",
+        "_row_training", "_training",
     },
     "_new_rows": {
         "_callbacks", "_clustering", "_distance_joining", "_distances", "_growth", "_joining",
@@ -134,14 +139,13 @@ ROOMS = {
         "_row_constraints", "_state", "_streaming", "_validation",
     },
     "_inspection": {
-        "_clustering", "_device", "_distance_joining", "_merge_tree", "_state", "_types",
-        "_validation", "_views",
+        "_clustering", "_distance_joining", "_merge_tree", "_state", "_validation", "_views",
     },
     "_model_arrays": {
         "_architectures", "_cluster_pairs", "_decoders", "_lander", "_linkage_model", "_model",
         "_perceptron", "_persistence", "_relational", "_row_judge",
     },
-    "_growth_arrays": {"_cluster_pairs", "_cluster_rounds", "_persistence", "_types"},
+    "_growth_arrays": {"_cluster_pairs", "_cluster_rounds", "_merge_log", "_persistence", "_types"},
     "_constraint_arrays": {"_clustering", "_constraints", "_persistence"},
     "_cluster_arrays": {
         "_clustering", "_constraint_arrays", "_embeddings", "_growth_arrays", "_persistence",

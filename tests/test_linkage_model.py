@@ -14,7 +14,7 @@ from sklearn_hilander._linkage_model import (
     train_linkage,
 )
 from sklearn_hilander._pairs import sigmoid, unit_rows
-from sklearn_hilander._perceptron import PerceptronSettings
+from sklearn_hilander._perceptron_training import PerceptronSettings
 from sklearn_hilander._relational import graph_builder
 
 SETTINGS = PerceptronSettings(hidden_dim=16, learning_rate=2e-2, batch_size=256)

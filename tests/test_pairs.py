@@ -5,9 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_hilander import _pairs
+from sklearn_hilander._pair_table import Columns, PairTable
 from sklearn_hilander._pairs import (
-    Columns,
-    PairTable,
     candidate_pairs,
     in_blocks,
     logit,

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn_hilander import _perceptron
 from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._pairs import sigmoid
-from sklearn_hilander._perceptron import (
+from sklearn_hilander._perceptron_training import (
     MAX_STEPS,
     PerceptronSettings,
     fit_perceptrons,

@@ -16,7 +16,7 @@ from sklearn_hilander._lander import Lander
 from sklearn_hilander._linkage_model import N_FOLDS, STAGES, LabelledGraph, Links, assign_folds
 from sklearn_hilander._model import Model
 from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._perceptron import PerceptronSettings
+from sklearn_hilander._perceptron_training import PerceptronSettings
 from sklearn_hilander._relational import RelationalModel, graph_builder
 from sklearn_hilander._relational_training import f_of_classes, train_relational
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sklearn_hilander._neighbors import build_neighbor_graph
 from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._perceptron import PerceptronSettings
+from sklearn_hilander._perceptron_training import PerceptronSettings
 from sklearn_hilander._row_judge import Known, _lead, row_relations
 from sklearn_hilander._row_training import (
     _best_threshold,
