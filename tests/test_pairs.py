@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_hilander import _pairs
-from sklearn_hilander._pair_table import Columns, PairTable
 from sklearn_hilander._pairs import (
     candidate_pairs,
     in_blocks,
@@ -148,72 +147,6 @@ def test_logit_of_certainty_is_finite_and_odd(p):
 
 def test_sigmoid_of_huge_numbers():
     np.testing.assert_allclose(sigmoid(np.array([-1e9, 0, 1e9])), [0, 0.5, 1], atol=1e-12)
-
-
-def test_columns_do_not_know_the_order_of_ends(rng):
-    a, b, c = rng.normal(size=(3, 7))
-    one, other = Columns(), Columns()
-    for columns, ends in ((one, (a, b)), (other, (b, a))):
-        columns.add(c)
-        columns.both(*ends)
-    stacked = one.stack()
-    assert stacked.dtype == np.float32
-    np.testing.assert_array_equal(stacked, other.stack())
-    np.testing.assert_allclose(stacked[:, 0], c, rtol=1e-6)
-    np.testing.assert_allclose(stacked[:, 1:], np.sort([a, b], axis=0).T, rtol=1e-6)
-
-
-def test_columns_one_by_one_or_several_at_once(rng):
-    a, b = rng.normal(size=(2, 7, 3))
-    one, other = Columns(), Columns()
-    one.add(a)
-    one.both(a, b)
-    for column in range(3):
-        other.add(a[:, column])
-    for column in range(3):
-        other.both(a[:, column], b[:, column])
-    assert one.n_features == other.n_features == 9
-    np.testing.assert_array_equal(one.stack(), other.stack())
-    kept = np.array([1, 4, 5])
-    some = Columns(kept)
-    some.add(a)
-    np.testing.assert_array_equal(some.stack(), a[kept].astype(np.float32))
-
-
-def table_of(values, **options):
-    """A table of one column a row of `values`, and the slices that were made of it."""
-    made = []
-
-    def block(rows):
-        made.append(rows)
-        out = Columns()
-        out.add(values[rows])
-        return out
-
-    return PairTable(len(values), block, **options), made
-
-
-def test_tables_side_by_side_and_some_of_their_rows(rng):
-    a, b = rng.normal(size=(2, 7)).astype(np.float32)
-    (one, made), (other, _) = table_of(a), table_of(b)
-    table = one + other
-    assert (len(table), table.n_features) == (7, 2)
-    np.testing.assert_array_equal(table[:], np.stack([a, b], axis=1))
-    np.testing.assert_array_equal(table[1:3], np.stack([a, b], axis=1)[1:3])
-    assert made[-1] == slice(1, 3)
-    assert table[5:100].shape == (2, 2)
-    assert table[7:].shape == (0, 2)
-    assert one.n_features == 1
-
-
-def test_compact_tables_have_three_digits(rng):
-    a = rng.normal(size=50).astype(np.float32)
-    whole, compact = table_of(a)[0][:], table_of(a, compact=True)[0][:]
-    assert compact.dtype == np.float32
-    assert (compact != whole).any()
-    np.testing.assert_array_equal(compact[:, 0], a.astype(np.float16))
-    both = table_of(a, compact=True)[0] + table_of(a, compact=True)[0]
-    np.testing.assert_array_equal(both[:], np.hstack([compact, compact]))
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 1000])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -238,6 +240,30 @@ def test_more_rows_are_worth_more_steps_up_to_a_bound():
         assert steps[-1] == MAX_STEPS
     assert n_training_steps(10_000, 64) > n_training_steps(10_000, 4096)
     assert n_training_steps(50, 4096) < n_training_steps(50_000, 4096)
+
+
+def test_as_many_steps_as_are_asked_for(rng, monkeypatch):
+    taken = []
+    step = torch.optim.AdamW.step
+
+    def counted(optimizer, *args):
+        taken.append(optimizer)
+        return step(optimizer, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", counted)
+    features = table(rng, 50)
+    for noisy, n_taken in ((True, 7), (False, 14)):
+        taken.clear()
+        fit_perceptrons(
+            features,
+            features[:, 0] > 0,
+            [np.arange(50)],
+            settings=replace(SETTINGS, n_steps=7),
+            seed=0,
+            noisy=noisy,
+        )
+        assert len(taken) == n_taken
+    assert len(rows_to_see(10_000, replace(SETTINGS, n_steps=7), 0)) == 2 * 7 * SETTINGS.batch_size
 
 
 @pytest.mark.parametrize("at_once", [(4, 3), (64, 64)])
