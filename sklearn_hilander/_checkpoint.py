@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import scipy
 import torch
+from scipy.sparse import issparse
 
 from sklearn_hilander._persistence import (
     FORMAT_VERSION,
@@ -163,7 +164,7 @@ class Checkpoint:
 
 def open_checkpoint(
     path: str | os.PathLike[str] | None,
-    X: np.ndarray,
+    X: Any,
     y: np.ndarray,
     settings: Any,
     clustering: Any,
@@ -176,7 +177,8 @@ def open_checkpoint(
     ----------
     path : str or os.PathLike, optional
         None keeps nothing.
-    X, y : ndarray
+    X : ndarray or sparse array of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,)
         What is learned from.
     settings : ModelSettings
         With the seed of a training that begins.
@@ -206,7 +208,7 @@ def open_checkpoint(
         del parameters[name]
     training = {
         **json.loads(json.dumps(parameters, default=_plain)),
-        "rows of X": len(X),
+        "rows of X": X.shape[0],
         "features of X": X.shape[1],
         "dtype of X": X.dtype.name,
         **{name: _digest(array) for name, array in zip(_DIGESTS, (X, y), strict=True)},
@@ -278,5 +280,9 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is of no JSON type")
 
 
-def _digest(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+def _digest(array: Any) -> str:
+    parts: tuple[Any, ...] = (array,)
+    if issparse(array):
+        edges = array.tocoo()
+        parts = edges.row, edges.col, edges.data
+    return hashlib.sha256(b"".join(np.ascontiguousarray(part).data for part in parts)).hexdigest()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -486,11 +485,7 @@ class HiLanderClustering(
             min_cluster_size=1,
         )
         seeded = isinstance(self.random_state, Integral)
-        seen: Any = X
-        if self.checkpoint is not None and issparse(seen):
-            edges = seen.tocoo()
-            seen = np.column_stack([edges.row, edges.col, edges.data])
-        checkpoint = open_checkpoint(self.checkpoint, seen, y, settings, clustering, seeded=seeded)
+        checkpoint = open_checkpoint(self.checkpoint, X, y, settings, clustering, seeded=seeded)
         settings = replace(settings, seed=checkpoint.seed)
         with task.subtask("meta-train", n_subtasks=None) as training:
             report = partial(self._report_step, training)

@@ -10,7 +10,8 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KNeighborsTransformer, kneighbors_graph, radius_neighbors_graph
 from sklearn.pipeline import make_pipeline
 
-from sklearn_hilander import HiLanderClustering
+from sklearn_hilander import HiLanderClustering, SavedFileError
+from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander.metrics import pairwise_f_score
 
 MODELS = [{}, {"architecture": "untrained"}]
@@ -285,10 +286,21 @@ def test_a_search_says_what_it_cannot_do(rng):
     assert search.fit(pairwise_distances(X), y).best_score_ > 0.5
 
 
-def test_a_checkpoint_of_a_training_on_distances(rng, tmp_path):
+def test_a_checkpoint_of_a_training_on_distances(rng, tmp_path, monkeypatch):
     X, y = make_clusters(rng, n_clusters=8, size=8)
     params = dict(max_iter=1, hidden_dim=4, n_neighbors=6)
     plain = precomputed(**params).fit(graph_of(X), y)
-    kept = precomputed(checkpoint=tmp_path / "kept", **params).fit(graph_of(X), y)
-    np.testing.assert_array_equal(kept.labels_, plain.labels_)
+    kept = precomputed(checkpoint=tmp_path / "kept", **params)
+
+    def stop(checkpoint, name, *args, **kwargs):
+        save(checkpoint, name, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    save = Checkpoint.save
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "save", stop)
+        kept.fit(graph_of(X), y)
+    with pytest.raises(SavedFileError, match="the values of X differ"):
+        kept.fit(graph_of(X + rng.normal(size=X.shape)), y)
+    np.testing.assert_array_equal(kept.fit(graph_of(X), y).labels_, plain.labels_)
     assert list(tmp_path.iterdir()) == []
