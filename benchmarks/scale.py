@@ -50,7 +50,7 @@ STAGES = {
         ("_linkage_model", "graph_relations"),
         ("_linkage_model", "probability_relations"),
         ("_linkage_model", "closeness_relations"),
-        ("_pairs", "PairTable.__getitem__"),
+        ("_pair_table", "PairTable.__getitem__"),
     ],
     "whitening": [("_linkage_model", "whiten_by_links")],
     "networks": [
