@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_hilander._clustering import KnownClusters
 from sklearn_hilander._constraint_arrays import (
     build_constraints,
     constraint_arrays,
@@ -20,6 +19,7 @@ from sklearn_hilander._growth_arrays import (
     growth_arrays,
     plan_growth,
 )
+from sklearn_hilander._known_clusters import KnownClusters
 from sklearn_hilander._persistence import (
     ArraySpec,
     SavedFileError,

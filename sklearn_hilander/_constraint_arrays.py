@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_hilander._clustering import KnownGroups
 from sklearn_hilander._constraints import NodeConstraints
+from sklearn_hilander._known_clusters import KnownGroups
 from sklearn_hilander._persistence import ArraySpec, SavedFileError, check_int, check_keys
 
 _PAIRS = ("must", "cannot")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_hilander._clustering import KnownClusters
+from sklearn_hilander._known_clusters import KnownClusters
 
 # A new row joins a known one that it is nearer to than the known one's neighbour of this rank.
 _REACH = 3

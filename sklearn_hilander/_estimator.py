@@ -20,12 +20,13 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from sklearn_hilander._architectures import ARCHITECTURES, UNTRAINED, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
 from sklearn_hilander._checkpoint import Checkpoint, open_checkpoint
-from sklearn_hilander._clustering import KnownClusters, cluster_rows
+from sklearn_hilander._clustering import cluster_rows
 from sklearn_hilander._device import resolve_device, thread_limit
 from sklearn_hilander._distances import check_distances
 from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._inspection import InspectionMixin
+from sklearn_hilander._known_clusters import KnownClusters
 from sklearn_hilander._meta_training import PASSES_FROM_START, ModelSettings, meta_train
 from sklearn_hilander._model import Model, check_sees_graphs
 from sklearn_hilander._neighbors import check_search

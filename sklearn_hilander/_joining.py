@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from sklearn_hilander._clustering import Grower, KnownClusters
+from sklearn_hilander._clustering import Grower
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._embeddings import Embeddings, canonical_embeddings, match_rows
 from sklearn_hilander._growth import ClusterSettings
+from sklearn_hilander._known_clusters import KnownClusters
 from sklearn_hilander._merge_tree import first_come
 from sklearn_hilander._opening import open_clusters
 from sklearn_hilander._row_constraints import RowConstraints, check_same_kind

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_hilander._clustering import KnownClusters, KnownGroups
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._embeddings import Embeddings, canonical_embeddings, match_rows
+from sklearn_hilander._known_clusters import KnownClusters, KnownGroups
 from sklearn_hilander._row_constraints import RowConstraints, check_same_kind
 
 

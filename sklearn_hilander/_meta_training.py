@@ -17,7 +17,7 @@ from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
 from sklearn_hilander._graph_embedding import EmbeddedGraph, GraphBuilderWithin
 from sklearn_hilander._growth import ClusterSettings, on_sphere
 from sklearn_hilander._lander import Lander
-from sklearn_hilander._linkage_model import LabelledGraph, assign_folds
+from sklearn_hilander._linkage_training import LabelledGraph, assign_folds
 from sklearn_hilander._memory import check_training_memory
 from sklearn_hilander._model import DEFAULT_THRESHOLD, Model, check_sees_graphs
 from sklearn_hilander._perceptron import Perceptrons

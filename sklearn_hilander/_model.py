@@ -10,10 +10,10 @@ import torch
 
 from sklearn_hilander._architectures import UNTRAINED, Architecture
 from sklearn_hilander._cluster_rounds import judged_pairs, merges_below
-from sklearn_hilander._clustering import KnownClusters
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations, grow_by_scorer
 from sklearn_hilander._joining import Candidates
+from sklearn_hilander._known_clusters import KnownClusters
 from sklearn_hilander._lander import Lander
 from sklearn_hilander._memory import check_clustering_memory
 from sklearn_hilander._neighborhood import score_neighborhoods

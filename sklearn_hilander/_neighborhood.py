@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_hilander._clustering import KnownClusters
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._joining import Candidates, best_by_part
+from sklearn_hilander._known_clusters import KnownClusters
 from sklearn_hilander._neighbors import query_neighbors
 from sklearn_hilander._types import EdgeScores, Level, NeighborGraph
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sklearn_hilander._clustering import Grower, KnownClusters
+from sklearn_hilander._clustering import Grower
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._embeddings import Embeddings
 from sklearn_hilander._growth import ClusterSettings
+from sklearn_hilander._known_clusters import KnownClusters
 from sklearn_hilander._level_record import peaks_of
 from sklearn_hilander._merge_tree import leave_out, spanning_forest
 from sklearn_hilander._neighbors import query_neighbors

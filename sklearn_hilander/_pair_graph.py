@@ -9,13 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from sklearn_hilander._adjacency import (
-    Adjacency,
-    CommonNeighbors,
-    adjacency_of,
-    common_neighbors,
-    entry_ranks,
-)
+from sklearn_hilander._adjacency import Adjacency, adjacency_of, entry_ranks
+from sklearn_hilander._common_neighbors import CommonNeighbors, common_neighbors
 from sklearn_hilander._pairs import (
     candidate_pairs,
     in_blocks,

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from sklearn_hilander._clustering import Grower, KnownClusters, cluster_embeddings
+from sklearn_hilander._clustering import Grower, cluster_embeddings
 from sklearn_hilander._embeddings import in_canonical_order, rescaled
 from sklearn_hilander._growth import ClusterSettings, OnLevel, OnStage
 from sklearn_hilander._kept_rows import KeptRows
+from sklearn_hilander._known_clusters import KnownClusters
 from sklearn_hilander.metrics import match_labels
 
 

@@ -12,11 +12,10 @@ from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._cluster_pairs import ClusterPairs, single_samples
 from sklearn_hilander._decoders import CANDIDATES, Decoder, partitions, similarity_judge
 from sklearn_hilander._judge import run_rounds
-from sklearn_hilander._linkage_model import (
+from sklearn_hilander._linkage_model import STAGES, Links
+from sklearn_hilander._linkage_training import (
     N_FOLDS,
-    STAGES,
     LabelledGraph,
-    Links,
     out_of_fold,
     outside_fold,
     train_linkage,

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sklearn_hilander._clustering import KnownClusters
 from sklearn_hilander._constraints import NodeConstraints
 from sklearn_hilander._embeddings import Embeddings
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._joining import Assignment
 from sklearn_hilander._kept_rows import add_rows
+from sklearn_hilander._known_clusters import KnownClusters
 from sklearn_hilander._neighbors import query_neighbors
 from sklearn_hilander._row_constraints import RowConstraints
 from sklearn_hilander._types import Growth, Merges, concatenate_merges

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_hilander._clustering import Grower, KnownClusters, all_merges
+from sklearn_hilander._clustering import Grower, all_merges
 from sklearn_hilander._embeddings import canonical_embeddings, match_rows
 from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._joining import Joiner
+from sklearn_hilander._known_clusters import KnownClusters
 from sklearn_hilander._level_record import peaks_of
 from sklearn_hilander._membership import (
     each_once,

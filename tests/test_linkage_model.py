@@ -3,14 +3,13 @@ import pytest
 from conftest import make_clusters
 from sklearn.metrics import roc_auc_score
 
-from sklearn_hilander._linkage_model import (
+from sklearn_hilander._linkage_model import STAGES, run_stages
+from sklearn_hilander._linkage_training import (
     N_FOLDS,
-    STAGES,
     LabelledGraph,
     assign_folds,
     out_of_fold,
     outside_fold,
-    run_stages,
     train_linkage,
 )
 from sklearn_hilander._pairs import sigmoid, unit_rows

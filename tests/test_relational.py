@@ -13,7 +13,8 @@ from sklearn_hilander._cluster_rounds import cluster_by_relations
 from sklearn_hilander._growth import ClusterSettings, grow_by_relations
 from sklearn_hilander._judge import THRESHOLDS
 from sklearn_hilander._lander import Lander
-from sklearn_hilander._linkage_model import N_FOLDS, STAGES, LabelledGraph, Links, assign_folds
+from sklearn_hilander._linkage_model import STAGES, Links
+from sklearn_hilander._linkage_training import N_FOLDS, LabelledGraph, assign_folds
 from sklearn_hilander._model import Model
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron_training import PerceptronSettings

@@ -4,7 +4,7 @@ from conftest import make_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander import _adjacency, _pairs
+from sklearn_hilander import _adjacency, _common_neighbors, _pairs
 from sklearn_hilander._closeness import closeness_relations
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pairs import unit_rows
@@ -174,7 +174,7 @@ def test_relations_to_probabilities_against_dense_matrices(graph, p):
 def test_sums_over_common_neighbors_do_not_depend_on_the_blocks(graph, p, monkeypatch):
     whole = all_relations(graph, p)
     for at_once in (1, 50):
-        monkeypatch.setattr(_adjacency, "_BLOCK_TRIANGLES", at_once)
+        monkeypatch.setattr(_common_neighbors, "_BLOCK_TRIANGLES", at_once)
         np.testing.assert_array_equal(all_relations(graph, p), whole)
 
 
@@ -246,10 +246,11 @@ def test_ranks_and_common_neighbors_in_blocks_of_any_size(graph, p, n_rows, monk
     whole = all_relations(graph, p)
     ranks = [of_end.copy() for of_end in graph.ranks]
     graph.forget()
-    monkeypatch.setattr(_adjacency, "_MOST_ROWS", n_rows)
-    monkeypatch.setattr(_adjacency, "_FEWEST_ROWS", 1)
+    monkeypatch.setattr(_adjacency, "_BLOCK_ROWS", n_rows)
+    monkeypatch.setattr(_common_neighbors, "_MOST_ROWS", n_rows)
+    monkeypatch.setattr(_common_neighbors, "_FEWEST_ROWS", 1)
     # Two parts, or more than there may be.
-    monkeypatch.setattr(_adjacency, "_PART_ROWS", graph.n_nodes // 2 if n_rows == 256 else 1)
+    monkeypatch.setattr(_common_neighbors, "_PART_ROWS", graph.n_nodes // 2 if n_rows == 256 else 1)
     np.testing.assert_array_equal(all_relations(graph, p), whole)
     np.testing.assert_array_equal(graph.ranks, ranks)
 

@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 from sklearn_hilander import HiLanderClustering
 from sklearn_hilander._architectures import ARCHITECTURES
 from sklearn_hilander._decoders import Decoder
-from sklearn_hilander._linkage_model import LabelledGraph, assign_folds, train_linkage
+from sklearn_hilander._linkage_training import LabelledGraph, assign_folds, train_linkage
 from sklearn_hilander._model import Model
 from sklearn_hilander._pairs import unit_rows
 from sklearn_hilander._perceptron_training import PerceptronSettings
