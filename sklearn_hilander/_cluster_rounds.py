@@ -23,7 +23,7 @@ from sklearn_hilander._judge import run_rounds
 from sklearn_hilander._memory import give_back_memory
 from sklearn_hilander._merge_log import MergeLog
 from sklearn_hilander._pair_graph import PairGraph, PairGraphBuilder
-from sklearn_hilander._pairs import count_dtype, pair_sum
+from sklearn_hilander._pairs import pair_sum
 from sklearn_hilander._relational import RelationalModel
 from sklearn_hilander._types import Merges
 
@@ -141,8 +141,8 @@ def cluster_by_relations(
     if not (graph.similarities > 0).any():
         return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
     begin(f"linkage of {len(near.i):,} pairs")
-    # Neighbours are kept, in as little memory as they fit; pairs and all else are no longer needed.
-    kept = replace(graph, indices=graph.indices.astype(count_dtype(n_samples)))
+    # Neighbours are kept; pairs and all else are no longer needed.
+    kept = replace(graph)
     del graph
     links = model.linkage(near, build_again, give_up=True)
     del near

@@ -35,7 +35,7 @@ class PairGraph:
     ----------
     features : ndarray of shape (n_nodes, n_features), float32
         Unit rows.
-    indices : ndarray of shape (n_nodes, n_neighbors), int64
+    indices : ndarray of shape (n_nodes, n_neighbors), int32, or int64 where that is too small
     similarities : ndarray of shape (n_nodes, n_neighbors), float32
         An edge of similarity 0 is none.
     """

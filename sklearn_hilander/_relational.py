@@ -15,7 +15,7 @@ from sklearn_hilander._decoders import Decoder
 from sklearn_hilander._linkage_model import LinkageModel
 from sklearn_hilander._neighbors import build_neighbor_graph, resolve_algorithm
 from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import sigmoid
+from sklearn_hilander._pairs import count_dtype, sigmoid
 from sklearn_hilander._perceptron import Perceptrons
 from sklearn_hilander._two_hops import search_two_hops
 
@@ -113,7 +113,7 @@ class GraphBuilder:
         graph = self._of_neighbors(features, first)
         yield graph
         indices, similarities = search_wider(features, graph.indices, self.n_neighbors)
-        yield PairGraph(features, indices.astype(np.int64), similarities)
+        yield PairGraph(features, indices, similarities)
 
     @property
     def _is_on_cpu(self) -> bool:
@@ -122,7 +122,8 @@ class GraphBuilder:
     def _of_neighbors(self, features: np.ndarray, n_neighbors: int) -> PairGraph:
         rows = torch.from_numpy(features).to(self.device)
         graph = build_neighbor_graph(rows, n_neighbors, algorithm=self.algorithm, **self.search)
-        return PairGraph(features, graph.indices.cpu().numpy(), graph.similarities.cpu().numpy())
+        indices = graph.indices.cpu().numpy().astype(count_dtype(len(features)), copy=False)
+        return PairGraph(features, indices, graph.similarities.cpu().numpy())
 
 
 def graph_builder(

@@ -13,6 +13,7 @@ from sklearn_hilander._adjacency import one_step
 from sklearn_hilander._closeness import closeness, pair_closeness
 from sklearn_hilander._device import in_threads
 from sklearn_hilander._flow_relations import flow_relations
+from sklearn_hilander._memory import give_back_memory
 from sklearn_hilander._pair_graph import PairGraph
 from sklearn_hilander._pair_table import Columns, PairTable
 from sklearn_hilander._pairs import in_blocks, logit, pair_max, pair_sum, unit_rows
@@ -65,21 +66,25 @@ def graph_relations(graph: PairGraph, *, compact: bool = False) -> PairTable:
     ]
     in_degree = np.stack(in_degrees, axis=1)
     rank_of_j, rank_of_i = graph.ranks
-    most = scales_of(k, _SHARES[1:])
-    shared = graph.common.counts_within(graph.entry_ranks, most)
-    walks = []
-    for q in scales_of(k, _WALK_SHARES):
-        walk = _local_walk(graph, cosine, q)
-        similarity = _walk_similarity(graph, walk, held)
-        smooth_near = pair_closeness(_smooth(graph, walk)[1], i, j)
-        walks.append((similarity, smooth_near, _pair_mean(smooth_near, i, j, n)))
-    graph.forget("adjacency", "ranks", "common", "main_features")
+    # What takes much memory for a while comes first, common neighbours, which are kept, at last.
     # A pair that is near both ways counts twice.
     walks_near = [
         graph.times_near(q) * _local_walk(graph, cosine, q) for q in scales_of(k, _FLOW_SHARES)
     ]
     flows = in_threads(lambda walk: flow_relations(i, j, walk, n, compact=compact), walks_near)
     del walks_near
+    give_back_memory()
+    walks = [_local_walk(graph, cosine, q) for q in scales_of(k, _WALK_SHARES)]
+    smoothed = [pair_closeness(_smooth(graph, walk)[1], i, j) for walk in walks]
+    give_back_memory()
+    most = scales_of(k, _SHARES[1:])
+    shared = graph.common.counts_within(graph.entry_ranks, most)
+    of_walks = [
+        (_walk_similarity(graph, walk, held), smooth_near, _pair_mean(smooth_near, i, j, n))
+        for walk, smooth_near in zip(walks, smoothed, strict=True)
+    ]
+    del walks, smoothed
+    graph.forget("adjacency", "ranks", "common", "main_features")
 
     def block(rows: slice) -> Columns:
         a, b, here = i[rows], j[rows], near[rows]
@@ -92,7 +97,7 @@ def graph_relations(graph: PairGraph, *, compact: bool = False) -> PairTable:
         for counts, q in zip(shared, most, strict=True):
             out.add(counts[rows].astype(np.float64) / q)
         out.both(in_degree[a], in_degree[b])
-        for similarity, smooth_near, mean in walks:
+        for similarity, smooth_near, mean in of_walks:
             smooth = smooth_near[rows]
             out.add(similarity[rows])
             out.add(smooth)
