@@ -48,11 +48,14 @@ class Adjacency:
 
     def matrix(self, values: np.ndarray) -> sp.csr_array:
         """The values of the pairs as a symmetric matrix, (n_nodes, n_nodes)."""
-        data, columns, pointers = self.at_entries(values), self.columns, self.pointers
+        data, columns = self.at_entries(values), self.columns
+        # Of one type: sparse arrays would take the wider one for both.
+        pointers = self.pointers.astype(self.entries.dtype)
         if np.count_nonzero(values) < 0.8 * len(values):
             kept = data != 0
             data, columns = data[kept], columns[kept]
-            pointers = np.concatenate([[0], np.cumsum(kept)])[pointers]
+            n_kept = np.cumsum(kept, dtype=pointers.dtype)
+            pointers = np.where(pointers > 0, n_kept[pointers - 1], 0)
         return sp.csr_array((data, columns, pointers), shape=(self.n_nodes,) * 2)
 
     def weighted_sum(self, values: np.ndarray, X: np.ndarray) -> np.ndarray:

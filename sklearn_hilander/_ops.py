@@ -33,9 +33,9 @@ def sparse_neighbor_sum(
     Parameters
     ----------
     features : Tensor of shape (n_sources, n_features)
-    pointers : Tensor of shape (n_nodes + 1,), int64
+    pointers : Tensor of shape (n_nodes + 1,), int64 or int32
         Node i has the neighbours ``columns[pointers[i]:pointers[i + 1]]``.
-    columns : Tensor of shape (n_edges,), int64
+    columns : Tensor of shape (n_edges,), of the same type
     weights : Tensor of shape (n_edges,)
 
     Returns

@@ -136,6 +136,7 @@ def probability_relations(graph: PairGraph, p: np.ndarray, *, compact: bool = Fa
     smooth_near = []
     smooth = graph.main_features
     for _ in range(2):
+        give_back_memory()
         smooth = unit_rows(one_step(links, smooth), in_place=True)
         near = pair_closeness(smooth, i, j)
         smooth_near.append((near, pair_sum(near * p, i, j, n) / degree))
