@@ -60,8 +60,8 @@ ROOMS = {
     "_flow": {"_map_equation", "_pairs"},
     "_flow_relations": {"_flow", "_pair_table", "_pairs"},
     "_relations": {
-        "_adjacency", "_closeness", "_device", "_flow_relations", "_pair_graph", "_pair_table",
-        "_pairs",
+        "_adjacency", "_closeness", "_device", "_flow_relations", "_memory", "_pair_graph",
+        "_pair_table", "_pairs",
     },
     "_linkage_model": {
         "_closeness", "_memory", "_pair_graph", "_pair_table", "_pairs", "_perceptron",

@@ -114,7 +114,7 @@ def test_few_neighbors_come_first_where_they_are_found_quicker(rng, algorithm, n
     *narrow, last = graph_builder(10, algorithm=algorithm).widening(X)
     assert [graph.n_neighbors for graph in (*narrow, last)] == widths
     for graph in (*narrow, last):
-        assert graph.indices.dtype == np.int64
+        assert graph.indices.dtype == np.int32
         _, exact = nearest(X, graph.n_neighbors)
         found = (graph.indices[:, :, None] == exact[:, None, :]).any(axis=1)
         assert found.mean() > 0.9
