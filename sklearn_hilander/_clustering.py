@@ -67,13 +67,8 @@ def cluster_rows(
     -------
     KnownClusters
     """
-    embedded = None
-    if settings.metric == "precomputed":
-        embeddings, scaler, embedded = embed_distances(X, settings.n_neighbors)
-    else:
-        scaler = fit_row_scaler(X, settings.metric, settings.n_neighbors)
-        by_cells = model.reads_rows_on_cpu(settings.device)
-        embeddings = canonical_embeddings(X, scaler, by_cells=by_cells)
+    by_cells = model.reads_rows_on_cpu(settings.device)
+    embeddings, scaler, embedded = embed_rows(X, settings, by_cells=by_cells)
     faithful = settings.faithful and embedded is None
     nodes = np.arange(len(embeddings.inverse)) if faithful else embeddings.inverse
     return cluster_embeddings(
@@ -180,7 +175,34 @@ def cluster_embeddings(
     return numbered(known)
 
 
-def embed_distances(
+def embed_rows(
+    X: np.ndarray, settings: ClusterSettings, *, by_cells: bool
+) -> tuple[Embeddings, RowScaler, EmbeddedGraph | None]:
+    """Embeddings of rows, or of what stands for them where distances alone are known.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), or csr_array of shape (n_samples, n_samples)
+        As in `cluster_rows`.
+    settings : ClusterSettings
+    by_cells : bool
+        As in `canonical_embeddings`.
+
+    Returns
+    -------
+    embeddings : Embeddings
+    scaler : RowScaler
+        That made them.
+    embedded : EmbeddedGraph or None
+        That they were made for.
+    """
+    if settings.metric == "precomputed":
+        return _embed_distances(X, settings.n_neighbors)
+    scaler = fit_row_scaler(X, settings.metric, settings.n_neighbors)
+    return canonical_embeddings(X, scaler, by_cells=by_cells), scaler, None
+
+
+def _embed_distances(
     distances: sp.csr_array, n_neighbors: int
 ) -> tuple[Embeddings, RowScaler, EmbeddedGraph]:
     """Embeddings of rows of which distances alone are known.

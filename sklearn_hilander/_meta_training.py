@@ -11,9 +11,8 @@ import torch
 from sklearn_hilander._architectures import Architecture
 from sklearn_hilander._calibration import calibrate_threshold, split_classes
 from sklearn_hilander._checkpoint import Checkpoint
-from sklearn_hilander._clustering import embed_distances
+from sklearn_hilander._clustering import embed_rows
 from sklearn_hilander._crowding import crowd
-from sklearn_hilander._embeddings import canonical_embeddings, fit_row_scaler
 from sklearn_hilander._graph_embedding import EmbeddedGraph, GraphBuilderWithin
 from sklearn_hilander._growth import ClusterSettings, on_sphere
 from sklearn_hilander._lander import Lander
@@ -120,13 +119,9 @@ def meta_train(
     """
     encoder = settings.architecture.encoder
     on_cpu = encoder == "relational" or clustering.device.type == "cpu"
-    embedded = None
     if clustering.metric == "precomputed":
         check_sees_graphs(settings.architecture)
-        embeddings, _, embedded = embed_distances(X, clustering.n_neighbors)
-    else:
-        scaler = fit_row_scaler(X, clustering.metric, clustering.n_neighbors)
-        embeddings = canonical_embeddings(X, scaler, by_cells=on_cpu)
+    embeddings, _, embedded = embed_rows(X, clustering, by_cells=on_cpu)
     if on_cpu:
         check_training_memory(
             embeddings.features.shape,

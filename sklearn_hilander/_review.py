@@ -55,7 +55,7 @@ def merge_candidates(
         probability = np.concatenate([probability, mean[new]])
     order = np.lexsort((keys, -probability))[:top]
     a, b = keys[order] // max(n, 1), keys[order] % max(n, 1)
-    return _table(
+    return table(
         a=a,
         b=b,
         probability=probability[order],
@@ -109,7 +109,7 @@ def split_candidates(
     a, b = part[tree.a[weakest]], part[tree.b[weakest]]
     swap = sizes[a] < sizes[b]
     a, b = np.where(swap, b, a), np.where(swap, a, b)
-    return _table(
+    return table(
         cluster=labels[tree.a[weakest]],
         probability=tree.probability[weakest],
         exemplar_a=first[peak[a]],
@@ -119,7 +119,7 @@ def split_candidates(
     )
 
 
-def _table(**columns: np.ndarray) -> np.recarray:
+def table(**columns: np.ndarray) -> np.recarray:
     """Columns side by side, by their names."""
     dtype = [(name, column.dtype) for name, column in columns.items()]
     return np.rec.fromarrays(list(columns.values()), dtype=dtype)

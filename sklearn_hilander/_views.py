@@ -23,7 +23,7 @@ from sklearn_hilander._membership import (
     strongest,
 )
 from sklearn_hilander._merge_tree import Hierarchy, spanning_forest
-from sklearn_hilander._review import merge_candidates, split_candidates
+from sklearn_hilander._review import merge_candidates, split_candidates, table
 from sklearn_hilander._types import Merges, concatenate_merges
 
 
@@ -163,9 +163,7 @@ def splits_to_review(known: KnownClusters, model: Judging, top: int) -> np.recar
 def linkage_pairs(known: KnownClusters) -> np.recarray:
     """Every pair of neighbours that was scored, by their samples."""
     found = links(known)
-    return np.rec.fromarrays(  # type: ignore[call-overload]  # numpy's hints lack names alone
-        (known.first[found.a], known.first[found.b], found.probability), names="i,j,probability"
-    )
+    return table(i=known.first[found.a], j=known.first[found.b], probability=found.probability)
 
 
 def fitted_membership(known: KnownClusters, top: int) -> sp.csr_array:

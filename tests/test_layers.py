@@ -137,7 +137,7 @@ ROOMS = {
     },
     "_calibration": {"_graph_embedding", "_growth", "_model", "metrics"},
     "_meta_training": {
-        "_architectures", "_calibration", "_checkpoint", "_clustering", "_crowding", "_embeddings",
+        "_architectures", "_calibration", "_checkpoint", "_clustering", "_crowding",
         "_graph_embedding", "_growth", "_lander", "_linkage_training", "_memory", "_model",
         "_perceptron", "_perceptron_training", "_relational", "_relational_training",
         "_row_training", "_training",
