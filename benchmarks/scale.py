@@ -5,6 +5,7 @@ identities. The model is meta-trained beforehand on other identities and is not 
 
     python -m benchmarks.scale --sizes 1000 10000 100000
     python -m benchmarks.scale --sizes 10000 100000 --methods hilander untrained search
+    python -m benchmarks.scale --sizes 10000 100000 --methods default evoc --n-neighbors 15
     python -m benchmarks.scale --draw benchmarks/results/scale.json --plot docs/scale.png
 """
 
@@ -26,6 +27,8 @@ import numpy as np
 from benchmarks.machine import describe_gpu, describe_machine, peak_memory_mb, start_of_memory
 
 N_META = 3_000
+# What HiLanderClustering looks at when it is not told.
+_N_NEIGHBORS = 40
 _PROGRESS_SECONDS = 20
 # What the time of our own methods goes to: rooms and their functions. Where one calls another, its
 # time is counted with the inner one alone.
@@ -141,7 +144,9 @@ def _progress(stages: dict[str, float]) -> Callable[[str], None]:
     return on_call
 
 
-def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dict, dict]:
+def run_method(
+    method: str, X: np.ndarray, model: str, n_jobs: int, n_neighbors: int | None = None
+) -> tuple[dict, dict]:
     """Labels, or nothing for a search alone, and CPU seconds a stage."""
     stages: dict[str, float] = {}
     if method == "search":
@@ -155,7 +160,7 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
         # In the order that all our methods have them in: twice as quick at 100,000 rows.
         rows = canonical_embeddings(X, RowScaler("cosine")).features
         on_device = torch.from_numpy(rows).to(resolve_device("auto"))
-        build_neighbor_graph(on_device, 40, n_threads=n_jobs).indices.cpu()
+        build_neighbor_graph(on_device, n_neighbors or _N_NEIGHBORS, n_threads=n_jobs).indices.cpu()
         return {}, stages
     if method in ("default", "untrained", *TRAINED):
         from sklearn_hilander import HiLanderClustering
@@ -165,6 +170,8 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
         else:
             pretrained = "default" if method == "default" else None
             clusterer = HiLanderClustering(pretrained=pretrained, n_jobs=n_jobs)
+        if n_neighbors is not None:
+            clusterer.set_params(n_neighbors=n_neighbors)
         with timed_stages(stages, _progress(stages)):
             labels = clusterer.fit_predict(X)
         return {"labels": labels}, stages
@@ -173,7 +180,7 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
 
         return {"labels": np.asarray(evoc.EVoC().fit_predict(X))}, stages
     if method in ("hnswlib", "faiss"):
-        _search_of_peer(method, X, n_jobs)
+        _search_of_peer(method, X, n_jobs, n_neighbors or _N_NEIGHBORS)
         return {}, stages
     if method == "fast_hdbscan":
         import fast_hdbscan
@@ -187,7 +194,7 @@ def run_method(method: str, X: np.ndarray, model: str, n_jobs: int) -> tuple[dic
     raise ValueError(method)
 
 
-def _search_of_peer(method: str, X: np.ndarray, n_jobs: int) -> None:
+def _search_of_peer(method: str, X: np.ndarray, n_jobs: int, n_neighbors: int) -> None:
     """The neighbour search alone, by a library as it is."""
     if method == "faiss":
         import faiss
@@ -195,7 +202,7 @@ def _search_of_peer(method: str, X: np.ndarray, n_jobs: int) -> None:
         faiss.omp_set_num_threads(n_jobs)
         index = faiss.IndexFlatIP(X.shape[1])
         index.add(X)
-        index.search(X, 41)
+        index.search(X, n_neighbors + 1)
         return
     import hnswlib
 
@@ -203,7 +210,7 @@ def _search_of_peer(method: str, X: np.ndarray, n_jobs: int) -> None:
     index.init_index(len(X), M=16, ef_construction=100, random_seed=0)
     index.add_items(X, num_threads=n_jobs)
     index.set_ef(64)
-    index.knn_query(X, k=41, num_threads=n_jobs)
+    index.knn_query(X, k=n_neighbors + 1, num_threads=n_jobs)
 
 
 # Methods whose model is meta-trained beforehand, and its architecture.
@@ -221,14 +228,14 @@ def measure(args: argparse.Namespace) -> dict:
     X, y = make_rows(args.sizes[0], args.n_features, args.mean_size, 1, args.spread)
     before = start_of_memory()
     wall, cpu = time.perf_counter(), time.process_time()
-    found, stages = run_method(args.worker, X, args.model, args.n_jobs)
+    found, stages = run_method(args.worker, X, args.model, args.n_jobs, args.n_neighbors)
     out = {
         "method": args.worker,
         "n_samples": len(X),
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
         "memory_above_input_mb": max(0.0, peak_memory_mb() - before),
-        "memory_target_mb": (3 * X.nbytes + 60 * len(X) * 40) / 1e6,
+        "memory_target_mb": (3 * X.nbytes + 60 * len(X) * (args.n_neighbors or _N_NEIGHBORS)) / 1e6,
         "input_mb": X.nbytes / 1e6,
         "stages": stages,
         **describe_gpu(),
@@ -308,6 +315,9 @@ def main() -> None:
     parser.add_argument(
         "--spread", type=float, help="of the identities, instead of looking for that of rate .9"
     )
+    parser.add_argument(
+        "--n-neighbors", type=int, help="of our methods and searches alone (default: their own, 40)"
+    )
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--limit", type=float, default=1_200, help="seconds a measurement may take")
     parser.add_argument("--model", default="", help="pickled estimator (default: trained first)")
@@ -348,7 +358,7 @@ def main() -> None:
 def run_worker(args: argparse.Namespace, method: str, n_samples: int) -> dict:
     """One measurement in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.scale", "--worker", method]
-    for name in ("n_features", "mean_size", "spread", "n_jobs", "model"):
+    for name in ("n_features", "mean_size", "spread", "n_neighbors", "n_jobs", "model"):
         if getattr(args, name) is not None:
             command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
     try:

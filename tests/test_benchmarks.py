@@ -172,8 +172,8 @@ def test_scale_reports_what_failed(monkeypatch, tmp_path):
     from benchmarks import scale
 
     monkeypatch.setattr(sys, "argv", ["scale"])
-    plain = dict(n_features=8, mean_size=20.0, spread=None, n_jobs=1, model=str(tmp_path / "none"))
-    args = scale.argparse.Namespace(limit=300.0, **plain)
+    plain = dict(n_features=8, mean_size=20.0, spread=None, n_neighbors=None, n_jobs=1)
+    args = scale.argparse.Namespace(limit=300.0, model=str(tmp_path / "none"), **plain)
     row = scale.run_worker(args, "hilander", 50)
     assert "FileNotFoundError" in row["failed"]
     assert "FileNotFoundError" in scale.describe(row)
