@@ -10,7 +10,7 @@ import torch
 from sklearn.preprocessing import normalize
 
 from benchmarks.peers import Peer, best_by_pairwise_f
-from sklearn_hilander._neighbors import build_neighbor_graph
+from sklearn_hilander._search._neighbors import build_neighbor_graph
 
 NEIGHBORS = (5, 10, 20, 40)
 # Edges under these quantiles of the similarities are left out.

@@ -33,35 +33,35 @@ _PROGRESS_SECONDS = 20
 # What the time of our own methods goes to: rooms and their functions. Where one calls another, its
 # time is counted with the inner one alone.
 STAGES = {
-    "embeddings": [("_clustering", "canonical_embeddings")],
+    "embeddings": [("_clusters._clustering", "canonical_embeddings")],
     "search": [
-        ("_relational", "GraphBuilder._of_neighbors"),
-        ("_relational", "search_wider"),
-        ("_growth", "build_neighbor_graph"),
+        ("_rounds._relational", "GraphBuilder._of_neighbors"),
+        ("_rounds._relational", "search_wider"),
+        ("_clusters._growth", "build_neighbor_graph"),
     ],
-    "search within two hops": [("_relational", "search_two_hops")],
-    "pairs": [("_pair_graph", "candidate_pairs"), ("_pair_graph", "adjacency_of")],
-    "common neighbours": [("_pair_graph", "common_neighbors")],
+    "search within two hops": [("_rounds._relational", "search_two_hops")],
+    "pairs": [("_graph._pair_graph", "candidate_pairs"), ("_graph._pair_graph", "adjacency_of")],
+    "common neighbours": [("_graph._pair_graph", "common_neighbors")],
     "flows": [
-        ("_flow_relations", "flow_clusters"),
-        ("_decoders", "flow_clusters"),
-        ("_stable_flow", "flow_clusters"),
-        ("_stable_flow", "merge_clusters"),
-        ("_decoders", "move_nodes"),
+        ("_flows._flow_relations", "flow_clusters"),
+        ("_rounds._decoders", "flow_clusters"),
+        ("_flows._stable_flow", "flow_clusters"),
+        ("_flows._stable_flow", "merge_clusters"),
+        ("_rounds._decoders", "move_nodes"),
     ],
     "relations": [
-        ("_linkage_model", "graph_relations"),
-        ("_linkage_model", "probability_relations"),
-        ("_linkage_model", "closeness_relations"),
-        ("_pair_table", "PairTable.__getitem__"),
+        ("_linkage._linkage_model", "graph_relations"),
+        ("_linkage._linkage_model", "probability_relations"),
+        ("_linkage._linkage_model", "closeness_relations"),
+        ("_graph._pair_table", "PairTable.__getitem__"),
     ],
-    "whitening": [("_linkage_model", "whiten_by_links")],
+    "whitening": [("_linkage._linkage_model", "whiten_by_links")],
     "networks": [
-        ("_linkage_model", "Perceptrons.log_odds"),
-        ("_linkage_model", "Perceptrons.mean_log_odds"),
+        ("_linkage._linkage_model", "Perceptrons.log_odds"),
+        ("_linkage._linkage_model", "Perceptrons.mean_log_odds"),
     ],
-    "relations of clusters": [("_judge", "_judge_pairs")],
-    "merges": [("_judge", "merge")],
+    "relations of clusters": [("_rounds._judge", "_judge_pairs")],
+    "merges": [("_rounds._judge", "merge")],
 }
 
 
@@ -153,8 +153,8 @@ def run_method(
         import torch
 
         from sklearn_hilander._device import resolve_device
-        from sklearn_hilander._embeddings import RowScaler, canonical_embeddings
-        from sklearn_hilander._neighbors import build_neighbor_graph
+        from sklearn_hilander._rows._embeddings import RowScaler, canonical_embeddings
+        from sklearn_hilander._search._neighbors import build_neighbor_graph
 
         torch.set_num_threads(n_jobs)
         # In the order that all our methods have them in: twice as quick at 100,000 rows.

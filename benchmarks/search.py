@@ -41,7 +41,7 @@ def searcher(method: str, X: np.ndarray, n_queries: int, k: int, threads: int) -
         return search_faiss
     import torch
 
-    from sklearn_hilander._exact_search import search_exact
+    from sklearn_hilander._search._exact_search import search_exact
 
     torch.set_num_threads(threads)
     rows = torch.from_numpy(X)

@@ -17,24 +17,24 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from sklearn_hilander._architectures import ARCHITECTURES, UNTRAINED, Architecture
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
 from sklearn_hilander._checkpoint import Checkpoint, open_checkpoint
-from sklearn_hilander._clustering import cluster_rows
+from sklearn_hilander._clusters._clustering import cluster_rows
+from sklearn_hilander._clusters._growth import ClusterSettings
+from sklearn_hilander._clusters._known_clusters import KnownClusters
+from sklearn_hilander._constraints._row_constraints import check_constraints
 from sklearn_hilander._device import resolve_device, thread_limit
-from sklearn_hilander._distances import check_distances
 from sklearn_hilander._documentation import DocumentationLinkMixin
-from sklearn_hilander._growth import ClusterSettings
 from sklearn_hilander._inspection import InspectionMixin
-from sklearn_hilander._known_clusters import KnownClusters
-from sklearn_hilander._meta_training import PASSES_FROM_START, ModelSettings, meta_train
-from sklearn_hilander._model import Model, check_sees_graphs
-from sklearn_hilander._neighbors import check_search
+from sklearn_hilander._models._architectures import ARCHITECTURES, UNTRAINED, Architecture
+from sklearn_hilander._models._meta_training import PASSES_FROM_START, ModelSettings, meta_train
+from sklearn_hilander._models._model import Model, check_sees_graphs
 from sklearn_hilander._new_rows import NewRowsMixin
-from sklearn_hilander._row_constraints import check_constraints
-from sklearn_hilander._saving import SavingMixin, pretrained_model
+from sklearn_hilander._rows._distances import check_distances
+from sklearn_hilander._rows._validation import check_rows
+from sklearn_hilander._saved._saving import SavingMixin, pretrained_model
+from sklearn_hilander._search._neighbors import check_search
 from sklearn_hilander._state import unchanged_on_failure
-from sklearn_hilander._validation import check_rows
 from sklearn_hilander.metrics import pairwise_f_score
 
 if TYPE_CHECKING:

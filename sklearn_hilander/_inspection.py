@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander import _views
-from sklearn_hilander._clustering import decode_again
-from sklearn_hilander._distance_joining import refuse_distances
-from sklearn_hilander._known_clusters import KnownClusters
-from sklearn_hilander._merge_tree import Hierarchy
+from sklearn_hilander._clusters._clustering import decode_again
+from sklearn_hilander._clusters._known_clusters import KnownClusters
+from sklearn_hilander._clusters._merge_tree import Hierarchy
+from sklearn_hilander._incoming._distance_joining import refuse_distances
+from sklearn_hilander._rows._validation import check_rows
 from sklearn_hilander._state import unchanged_on_failure
-from sklearn_hilander._validation import check_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self

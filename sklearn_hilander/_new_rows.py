@@ -14,17 +14,17 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander._callbacks import FitTask, fit_task, with_callbacks
-from sklearn_hilander._distance_joining import join_by_distances, refuse_distances
-from sklearn_hilander._distances import check_distances
-from sklearn_hilander._growth import ClusterSettings
-from sklearn_hilander._joining import KnownClustersError, assign_rows
-from sklearn_hilander._kept_rows import KeptRows, known_rows, with_new_rows
-from sklearn_hilander._known_clusters import KnownClusters
-from sklearn_hilander._reclustering import recluster
-from sklearn_hilander._row_constraints import RowConstraints, check_constraints
+from sklearn_hilander._clusters._growth import ClusterSettings
+from sklearn_hilander._clusters._known_clusters import KnownClusters
+from sklearn_hilander._constraints._row_constraints import RowConstraints, check_constraints
+from sklearn_hilander._incoming._distance_joining import join_by_distances, refuse_distances
+from sklearn_hilander._incoming._joining import KnownClustersError, assign_rows
+from sklearn_hilander._incoming._kept_rows import KeptRows, known_rows, with_new_rows
+from sklearn_hilander._incoming._reclustering import recluster
+from sklearn_hilander._incoming._streaming import keep_rows
+from sklearn_hilander._rows._distances import check_distances
+from sklearn_hilander._rows._validation import check_rows
 from sklearn_hilander._state import unchanged_on_failure
-from sklearn_hilander._streaming import keep_rows
-from sklearn_hilander._validation import check_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -9,21 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_hilander._clustering import Grower, all_merges
-from sklearn_hilander._embeddings import canonical_embeddings, match_rows
-from sklearn_hilander._growth import ClusterSettings
-from sklearn_hilander._joining import Joiner
-from sklearn_hilander._known_clusters import KnownClusters
-from sklearn_hilander._level_record import peaks_of
-from sklearn_hilander._membership import (
+from sklearn_hilander._clusters._clustering import Grower, all_merges
+from sklearn_hilander._clusters._growth import ClusterSettings
+from sklearn_hilander._clusters._known_clusters import KnownClusters
+from sklearn_hilander._clusters._membership import (
     each_once,
     largest_of_rows,
     linked_to_peak,
     shares,
     strongest,
 )
-from sklearn_hilander._merge_tree import Hierarchy, spanning_forest
-from sklearn_hilander._review import merge_candidates, split_candidates, table
+from sklearn_hilander._clusters._merge_tree import Hierarchy, spanning_forest
+from sklearn_hilander._clusters._review import merge_candidates, split_candidates, table
+from sklearn_hilander._incoming._joining import Joiner
+from sklearn_hilander._levels._level_record import peaks_of
+from sklearn_hilander._rows._embeddings import canonical_embeddings, match_rows
 from sklearn_hilander._types import Merges, concatenate_merges
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sklearn_hilander._linkage_model import Links
-from sklearn_hilander._pair_graph import PairGraph
+from sklearn_hilander._graph._pair_graph import PairGraph
+from sklearn_hilander._linkage._linkage_model import Links
 
 
 def links_of(n, pairs, p, views):

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sklearn_hilander import _affine
-from sklearn_hilander._affine import Affine, Linear, in_blocks, linear
 from sklearn_hilander._device import thread_limit
+from sklearn_hilander._levels import _affine
+from sklearn_hilander._levels._affine import Affine, Linear, in_blocks, linear
 
 
 @pytest.fixture(params=["onednn", "torch"], autouse=True)

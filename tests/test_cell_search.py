@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from conftest import make_clusters
 
-from sklearn_hilander import _cell_search, _cells, _integer_rows
-from sklearn_hilander._cell_search import search_by_cells, search_wider
 from sklearn_hilander._device import thread_limit
-from sklearn_hilander._pairs import unit_rows
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._search import _cell_search, _cells, _integer_rows
+from sklearn_hilander._search._cell_search import search_by_cells, search_wider
 
 
 def nearest(X, k):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sklearn_hilander import _cells
-from sklearn_hilander._cells import cell_centroids, nearest_cells, order_by_cells
+from sklearn_hilander._search import _cells
+from sklearn_hilander._search._cells import cell_centroids, nearest_cells, order_by_cells
 
 
 def blobs(rng, n_blobs, size, n_features=8):

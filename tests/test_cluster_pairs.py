@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from made_links import coarsens, contiguous, links_of, pool_slowly, random_links, random_weights
 from scipy.sparse.csgraph import connected_components
 
-from sklearn_hilander._cluster_pairs import cluster_relations, merge, single_samples
-from sklearn_hilander._pairs import unit_rows
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._rounds._cluster_pairs import cluster_relations, merge, single_samples
 
 seeds = st.integers(0, 10**6)
 FIELDS = ("labels", "sizes", "inner_p", "inner_count", "i", "j", "p", "count", "log_odds")

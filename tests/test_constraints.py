@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_hilander import Constraints
-from sklearn_hilander._constraints import NodeConstraints
-from sklearn_hilander._merge_tree import components
-from sklearn_hilander._row_constraints import check_constraints
+from sklearn_hilander._clusters._merge_tree import components
+from sklearn_hilander._constraints._node_constraints import NodeConstraints
+from sklearn_hilander._constraints._row_constraints import check_constraints
 from sklearn_hilander._types import Merges
 
 seeds = st.integers(0, 10**6)

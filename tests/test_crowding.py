@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from conftest import make_clusters
 
-from sklearn_hilander import _crowding
-from sklearn_hilander._crowding import crowd
-from sklearn_hilander._pairs import unit_rows
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._linkage import _crowding
+from sklearn_hilander._linkage._crowding import crowd
 
 
 @pytest.fixture

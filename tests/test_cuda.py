@@ -5,9 +5,12 @@ import pytest
 import torch
 from conftest import make_clusters
 
-from sklearn_hilander import HiLanderClustering, _cells, _device_search, _embeddings, _relational
+from sklearn_hilander import HiLanderClustering
 from sklearn_hilander._device import resolve_device
-from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors
+from sklearn_hilander._rounds import _relational
+from sklearn_hilander._rows import _embeddings
+from sklearn_hilander._search import _cells, _device_search
+from sklearn_hilander._search._neighbors import build_neighbor_graph, query_neighbors
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a GPU that torch can use, and there is none"

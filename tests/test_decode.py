@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander._decode import best_parents, decode_forest, forest_from_parents
+from sklearn_hilander._levels._decode import best_parents, decode_forest, forest_from_parents
 from sklearn_hilander._types import EdgeScores, NeighborGraph
 
 

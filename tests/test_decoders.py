@@ -6,12 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sklearn_hilander import HiLanderClustering, _decoders
-from sklearn_hilander._cluster_pairs import single_samples
-from sklearn_hilander._decoders import DECODERS, Cut, Decoder
-from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._relational import graph_builder
-from sklearn_hilander._stable_flow import share_kept
+from sklearn_hilander import HiLanderClustering
+from sklearn_hilander._flows._stable_flow import share_kept
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._rounds import _decoders
+from sklearn_hilander._rounds._cluster_pairs import single_samples
+from sklearn_hilander._rounds._decoders import DECODERS, Cut, Decoder
+from sklearn_hilander._rounds._relational import graph_builder
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import pairwise_f_score
 

@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 
 from sklearn_hilander import HiLanderClustering
 from sklearn_hilander._device import thread_limit
-from sklearn_hilander._model_arrays import model_arrays
+from sklearn_hilander._saved._model_arrays import model_arrays
 
 # Wide enough, and rows enough, for torch and numpy to share the work among threads.
 X, Y = make_clusters(np.random.default_rng(0), n_clusters=25, size=12, n_features=24)

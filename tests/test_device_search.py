@@ -6,8 +6,8 @@ import torch
 from conftest import make_clusters
 from test_neighbors import unit_rows
 
-from sklearn_hilander import _device_search as searches
-from sklearn_hilander._exact_search import search_exact
+from sklearn_hilander._search import _device_search as searches
+from sklearn_hilander._search._exact_search import search_exact
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander import _cells, _embeddings
 from sklearn_hilander._device import thread_limit
-from sklearn_hilander._embeddings import (
+from sklearn_hilander._rows import _embeddings
+from sklearn_hilander._rows._embeddings import (
     RowScaler,
     canonical_embeddings,
     fit_row_scaler,
@@ -15,6 +15,7 @@ from sklearn_hilander._embeddings import (
     match_rows,
     rescaled,
 )
+from sklearn_hilander._search import _cells
 
 COSINE = RowScaler("cosine")
 

@@ -16,14 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_hilander import (
-    Architecture,
-    HiLanderClustering,
-    _calibration,
-    _estimator,
-    _meta_training,
-)
-from sklearn_hilander._relational import RelationalModel
+from sklearn_hilander import Architecture, HiLanderClustering, _estimator
+from sklearn_hilander._models import _calibration, _meta_training
+from sklearn_hilander._rounds._relational import RelationalModel
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.encoding import ClassifierEncoder
 from sklearn_hilander.metrics import pairwise_f_score

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import entropy
 
-from sklearn_hilander import _flow
-from sklearn_hilander._flow import flow_clusters, merge_clusters
-from sklearn_hilander._flow_relations import flow_relations
+from sklearn_hilander._flows import _flow
+from sklearn_hilander._flows._flow import flow_clusters, merge_clusters
+from sklearn_hilander._flows._flow_relations import flow_relations
 from sklearn_hilander.metrics import pairwise_f_score
 
 seeds = st.integers(0, 10**6)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sklearn_hilander import _integer_rows
-from sklearn_hilander._integer_rows import integer_rows, products_of_all
-from sklearn_hilander._pairs import unit_rows
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._search import _integer_rows
+from sklearn_hilander._search._integer_rows import integer_rows, products_of_all
 
 
 def rows_of(rng, kind, n_features):

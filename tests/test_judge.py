@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from made_links import coarsens, contiguous, links_of, pool_slowly, random_links, random_weights
 from scipy.sparse.csgraph import connected_components
 
-from sklearn_hilander import _cluster_pairs, _judge
-from sklearn_hilander._cluster_pairs import cluster_relations, single_samples
-from sklearn_hilander._judge import ROUNDS_PER_THRESHOLD, THRESHOLDS, run_rounds
+from sklearn_hilander._rounds import _cluster_pairs, _judge
+from sklearn_hilander._rounds._cluster_pairs import cluster_relations, single_samples
+from sklearn_hilander._rounds._judge import ROUNDS_PER_THRESHOLD, THRESHOLDS, run_rounds
 
 seeds = st.integers(0, 10**6)
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sklearn_hilander import _lander
-from sklearn_hilander._lander import Lander
+from sklearn_hilander._levels import _lander
+from sklearn_hilander._levels._lander import Lander
 from sklearn_hilander._types import NeighborGraph
 
 

@@ -7,58 +7,72 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "sklearn_hilander"
-# What each room may import of the others; see the table in docs/architecture.rst.
+# Folders whose modules are rooms of their own, from the lowest up: none imports of those above it.
+FLOORS = (
+    "_graph", "_search", "_rows", "_constraints", "_levels", "_flows", "_linkage", "_rounds",
+    "_clusters", "_incoming", "_models", "_saved",
+)  # fmt: skip
+# What each room may import of the others; see the tables in docs/architecture.rst.
 ROOMS = {
     "_types": set(),
     "_device": set(),
-    "_architectures": set(),
+    "_memory": set(),
+    "_ops": set(),
     "_callbacks": set(),
     "_state": set(),
     "_documentation": set(),
-    "_validation": set(),
     "_version": set(),
     "_persistence": set(),
     "_checkpoint": {"_persistence", "_version"},
-    "_memory": set(),
-    "_reference": set(),
     "metrics": set(),
-    "_ops": set(),
-    "_affine": set(),
+    # _graph/
+    "_pair_table": set(),
+    "_pairs": set(),
+    "_adjacency": {"_ops", "_pairs"},
+    "_common_neighbors": {"_adjacency", "_device"},
+    "_pair_graph": {"_adjacency", "_common_neighbors", "_pairs"},
+    # _search/
     "_cells": set(),
-    "_embeddings": {"_cells", "_device", "_memory"},
-    "_constraints": set(),
-    "_row_constraints": {"_constraints"},
-    "_corrections": {"_row_constraints"},
-    "_exact_search": {"_device"},
     "_integer_rows": set(),
+    "_device_search": {"_ops"},
+    "_exact_search": {"_device"},
+    "_two_hops": {"_device", "_pairs"},
     "_cell_search": {
         "_cells", "_device", "_exact_search", "_integer_rows", "_ops", "_pairs", "_two_hops",
     },
-    "_device_search": {"_ops"},
     "_neighbors": {"_cell_search", "_device_search", "_exact_search", "_ops", "_types"},
+    # _rows/
     "_distances": set(),
+    "_validation": set(),
+    "_embeddings": {"_cells", "_device", "_memory"},
     "_graph_embedding": {"_distances", "_pair_graph", "_pairs", "_two_hops"},
-    "_distance_joining": {"_known_clusters"},
-    "_decode": {"_constraints", "_types"},
-    "_supernodes": {"_ops"},
+    # _constraints/
+    "_node_constraints": set(),
+    "_row_constraints": {"_node_constraints"},
+    "_corrections": {"_row_constraints"},
+    # _levels/
+    "_affine": set(),
+    "_reference": set(),
+    "_decode": {"_node_constraints", "_types"},
     "_lander": {"_affine", "_ops", "_types"},
-    "_scoring": {"_lander", "_types"},
+    "_supernodes": {"_ops"},
     "_hierarchy": {"_supernodes", "_types"},
-    "_level_record": {"_constraints", "_decode", "_types"},
-    "_pairs": set(),
-    "_pair_table": set(),
-    "_perceptron": {"_device", "_pair_table"},
-    "_perceptron_training": {"_checkpoint", "_pairs", "_perceptron"},
-    "_adjacency": {"_ops", "_pairs"},
-    "_common_neighbors": {"_adjacency", "_device"},
-    "_two_hops": {"_device", "_pairs"},
-    "_pair_graph": {"_adjacency", "_common_neighbors", "_pairs"},
-    "_closeness": {"_pair_graph", "_pair_table", "_pairs"},
-    "_crowding": {"_pairs"},
-    "_whitening": {"_pair_graph", "_pairs"},
+    "_level_record": {"_decode", "_node_constraints", "_types"},
+    "_scoring": {"_lander", "_types"},
+    "_training": {
+        "_checkpoint", "_decode", "_hierarchy", "_lander", "_neighbors", "_scoring", "_types",
+    },
+    # _flows/
     "_map_equation": {"_pairs"},
     "_flow": {"_map_equation", "_pairs"},
     "_flow_relations": {"_flow", "_pair_table", "_pairs"},
+    "_stable_flow": {"_device", "_flow", "_pair_graph", "metrics"},
+    # _linkage/
+    "_crowding": {"_pairs"},
+    "_perceptron": {"_device", "_pair_table"},
+    "_perceptron_training": {"_checkpoint", "_pairs", "_perceptron"},
+    "_closeness": {"_pair_graph", "_pair_table", "_pairs"},
+    "_whitening": {"_pair_graph", "_pairs"},
     "_relations": {
         "_adjacency", "_closeness", "_device", "_flow_relations", "_memory", "_pair_graph",
         "_pair_table", "_pairs",
@@ -71,69 +85,67 @@ ROOMS = {
         "_checkpoint", "_linkage_model", "_pair_graph", "_pair_table", "_perceptron",
         "_perceptron_training",
     },
+    # _rounds/
+    "_merge_log": {"_types"},
     "_cluster_pairs": {"_linkage_model", "_pair_table", "_pairs"},
-    "_judge": {"_cluster_pairs", "_constraints", "_pairs"},
+    "_judge": {"_cluster_pairs", "_node_constraints", "_pairs"},
     "_decoders": {
-        "_cluster_pairs", "_constraints", "_flow", "_judge", "_linkage_model", "_pair_graph",
+        "_cluster_pairs", "_flow", "_judge", "_linkage_model", "_node_constraints", "_pair_graph",
         "_pairs", "_stable_flow",
     },
-    "_stable_flow": {"_device", "_flow", "_pair_graph", "metrics"},
     "_relational": {
         "_cell_search", "_cluster_pairs", "_decoders", "_linkage_model", "_neighbors",
         "_pair_graph", "_pairs", "_perceptron", "_two_hops",
+    },
+    "_cluster_rounds": {
+        "_cluster_pairs", "_judge", "_memory", "_merge_log", "_node_constraints", "_pair_graph",
+        "_pairs", "_relational", "_types",
     },
     "_relational_training": {
         "_checkpoint", "_cluster_pairs", "_decoders", "_judge", "_linkage_model",
         "_linkage_training", "_pair_graph", "_pairs", "_perceptron", "_perceptron_training",
         "_relational", "metrics",
     },
-    "_cluster_rounds": {
-        "_cluster_pairs", "_constraints", "_judge", "_memory", "_merge_log", "_pair_graph",
-        "_pairs", "_relational", "_types",
-    },
-    "_growth": {
-        "_cluster_rounds", "_constraints", "_decode", "_graph_embedding", "_hierarchy",
-        "_level_record", "_neighbors", "_relational", "_types",
-    },
-    "_training": {
-        "_checkpoint", "_decode", "_hierarchy", "_lander", "_neighbors", "_scoring", "_types",
-    },
-    "_merge_tree": {"_types"},
-    "_known_clusters": {"_constraints", "_embeddings", "_merge_tree", "_types"},
-    "_merge_log": {"_types"},
+    # _clusters/
     "_membership": {"_types"},
+    "_merge_tree": {"_types"},
+    "_known_clusters": {"_embeddings", "_merge_tree", "_node_constraints", "_types"},
     "_review": {"_merge_tree", "_types"},
+    "_growth": {
+        "_cluster_rounds", "_decode", "_graph_embedding", "_hierarchy", "_level_record",
+        "_neighbors", "_node_constraints", "_relational", "_types",
+    },
     "_clustering": {
-        "_constraints", "_distances", "_embeddings", "_graph_embedding", "_growth",
-        "_known_clusters", "_merge_tree", "_neighbors", "_row_constraints", "_types",
+        "_distances", "_embeddings", "_graph_embedding", "_growth", "_known_clusters",
+        "_merge_tree", "_neighbors", "_node_constraints", "_row_constraints", "_types",
     },
+    # _incoming/
+    "_distance_joining": {"_known_clusters"},
+    "_kept_rows": {"_embeddings", "_known_clusters", "_node_constraints", "_row_constraints"},
+    "_row_judge": {"_neighbors", "_pair_table", "_pairs", "_perceptron"},
+    "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron_training", "_row_judge"},
     "_opening": {
-        "_clustering", "_constraints", "_embeddings", "_growth", "_known_clusters", "_level_record",
-        "_merge_tree", "_neighbors", "_types",
+        "_clustering", "_embeddings", "_growth", "_known_clusters", "_level_record", "_merge_tree",
+        "_neighbors", "_node_constraints", "_types",
     },
-    "_joining": {
-        "_clustering", "_constraints", "_embeddings", "_growth", "_known_clusters", "_merge_tree",
-        "_opening", "_row_constraints", "_types",
-    },
-    "_kept_rows": {"_constraints", "_embeddings", "_known_clusters", "_row_constraints"},
     "_reclustering": {
         "_clustering", "_embeddings", "_growth", "_kept_rows", "_known_clusters", "metrics",
     },
+    "_joining": {
+        "_clustering", "_embeddings", "_growth", "_known_clusters", "_merge_tree",
+        "_node_constraints", "_opening", "_row_constraints", "_types",
+    },
     "_neighborhood": {"_growth", "_joining", "_known_clusters", "_neighbors", "_types"},
     "_streaming": {
-        "_constraints", "_embeddings", "_growth", "_joining", "_kept_rows", "_known_clusters",
-        "_neighbors", "_row_constraints", "_types",
+        "_embeddings", "_growth", "_joining", "_kept_rows", "_known_clusters", "_neighbors",
+        "_node_constraints", "_row_constraints", "_types",
     },
-    "_views": {
-        "_clustering", "_embeddings", "_growth", "_joining", "_known_clusters", "_level_record",
-        "_membership", "_merge_tree", "_review", "_types",
-    },
-    "_row_judge": {"_neighbors", "_pair_table", "_pairs", "_perceptron"},
-    "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron_training", "_row_judge"},
+    # _models/
+    "_architectures": set(),
     "_model": {
-        "_architectures", "_cluster_rounds", "_constraints", "_growth", "_joining",
-        "_known_clusters", "_lander", "_memory", "_neighborhood", "_pairs", "_perceptron",
-        "_relational", "_row_judge", "_scoring", "_types",
+        "_architectures", "_cluster_rounds", "_growth", "_joining", "_known_clusters", "_lander",
+        "_memory", "_neighborhood", "_node_constraints", "_pairs", "_perceptron", "_relational",
+        "_row_judge", "_scoring", "_types",
     },
     "_calibration": {"_graph_embedding", "_growth", "_model", "metrics"},
     "_meta_training": {
@@ -141,6 +153,24 @@ ROOMS = {
         "_graph_embedding", "_growth", "_lander", "_linkage_training", "_memory", "_model",
         "_perceptron", "_perceptron_training", "_relational", "_relational_training",
         "_row_training", "_training",
+    },
+    # _saved/
+    "_constraint_arrays": {"_known_clusters", "_node_constraints", "_persistence"},
+    "_growth_arrays": {"_cluster_pairs", "_cluster_rounds", "_merge_log", "_persistence", "_types"},
+    "_cluster_arrays": {
+        "_constraint_arrays", "_embeddings", "_growth_arrays", "_known_clusters", "_persistence",
+    },
+    "_model_arrays": {
+        "_architectures", "_cluster_pairs", "_decoders", "_lander", "_linkage_model", "_model",
+        "_perceptron", "_persistence", "_relational", "_row_judge",
+    },
+    "_saving": {
+        "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_version",
+    },
+    # The estimator.
+    "_views": {
+        "_clustering", "_embeddings", "_growth", "_joining", "_known_clusters", "_level_record",
+        "_membership", "_merge_tree", "_review", "_types",
     },
     "_new_rows": {
         "_callbacks", "_distance_joining", "_distances", "_growth", "_joining", "_kept_rows",
@@ -151,24 +181,13 @@ ROOMS = {
         "_clustering", "_distance_joining", "_known_clusters", "_merge_tree", "_state",
         "_validation", "_views",
     },
-    "_model_arrays": {
-        "_architectures", "_cluster_pairs", "_decoders", "_lander", "_linkage_model", "_model",
-        "_perceptron", "_persistence", "_relational", "_row_judge",
-    },
-    "_growth_arrays": {"_cluster_pairs", "_cluster_rounds", "_merge_log", "_persistence", "_types"},
-    "_constraint_arrays": {"_constraints", "_known_clusters", "_persistence"},
-    "_cluster_arrays": {
-        "_constraint_arrays", "_embeddings", "_growth_arrays", "_known_clusters", "_persistence",
-    },
-    "_saving": {
-        "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_version",
-    },
     "_estimator": {
         "_architectures", "_callbacks", "_checkpoint", "_clustering", "_device", "_distances",
         "_documentation", "_growth", "_inspection", "_known_clusters", "_meta_training", "_model",
         "_neighbors", "_new_rows", "_row_constraints", "_saving", "_state", "_validation",
         "metrics",
     },
+    # Beside it.
     "_members": set(),
     "_samples": set(),
     "_report": {"_members", "_samples"},
@@ -177,23 +196,27 @@ ROOMS = {
     "_cli": {
         "_architectures", "_estimator", "_members", "_report", "_samples", "_tables", "metrics",
     },
-    "__main__": {"_cli"},
     "datasets": set(),
     "encoding": {"_callbacks", "_device", "_documentation", "_state"},
+    "__main__": {"_cli"},
     "__init__": {
         "_architectures", "_corrections", "_estimator", "_merge_tree", "_persistence", "_version",
     },
 }  # fmt: skip
 OUTSIDERS = {"hnswlib": "_neighbors", "torch_scatter": "_ops", "safetensors": "_persistence"}
-
-
+FLOOR_OF = {
+    path.stem: level
+    for level, folder in enumerate(FLOORS)
+    for path in (PACKAGE / folder).glob("_[a-z]*.py")
+}
 # What gathers the others, for Python and for a command line.
 MAIN = {"__init__", "__main__"}
 ARCHITECTURE = PACKAGE.parent / "docs" / "architecture.rst"
 
 
-def room_of(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def room_of(parts):
+    """A room's name, from the parts of its path or of a module's name."""
+    return parts[1] if parts[0] in FLOORS and len(parts) > 1 else parts[0]
 
 
 def imported(path):
@@ -204,19 +227,34 @@ def imported(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: relative import"
             yield node.module
-            if node.module == "sklearn_hilander":
-                yield from (f"sklearn_hilander.{alias.name}" for alias in node.names)
+            if node.module.removeprefix("sklearn_hilander.") in ("sklearn_hilander", *FLOORS):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: "/".join(path.parts[-2:])
+)
 def test_a_room_imports_only_what_it_may(path):
-    room = room_of(path)
+    room = room_of(path.relative_to(PACKAGE).with_suffix("").parts)
     for name in imported(path):
-        top, _, rest = name.partition(".")
+        top, *rest = name.split(".")
         if top == "sklearn_hilander" and rest:
-            other = rest.split(".")[0]
-            assert other == room or other in ROOMS[room], f"{room} imports {other}"
+            other = room_of(rest)
+            assert other in {room, *FLOORS} or other in ROOMS[room], f"{room} imports {other}"
         assert OUTSIDERS.get(top, room) == room, f"{room} imports {top}"
+
+
+def test_every_room_is_in_the_table_under_one_name():
+    alone = [path.stem for path in PACKAGE.glob("*.py")]
+    folders = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    on_floors = [path.stem for folder in FLOORS for path in (PACKAGE / folder).glob("_[a-z]*.py")]
+    assert sorted([*alone, *folders, *on_floors]) == sorted([*ROOMS, *FLOORS])
+
+
+def test_imports_run_down_the_floors():
+    for room, level in FLOOR_OF.items():
+        above = {other for other in ROOMS[room] if FLOOR_OF.get(other, -1) > level}
+        assert not above, f"{room} imports {above}, which are above it"
 
 
 def test_the_documentation_has_the_same_table():

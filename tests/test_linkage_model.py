@@ -3,8 +3,9 @@ import pytest
 from conftest import make_clusters
 from sklearn.metrics import roc_auc_score
 
-from sklearn_hilander._linkage_model import STAGES, run_stages
-from sklearn_hilander._linkage_training import (
+from sklearn_hilander._graph._pairs import sigmoid, unit_rows
+from sklearn_hilander._linkage._linkage_model import STAGES, run_stages
+from sklearn_hilander._linkage._linkage_training import (
     N_FOLDS,
     LabelledGraph,
     assign_folds,
@@ -12,9 +13,8 @@ from sklearn_hilander._linkage_training import (
     outside_fold,
     train_linkage,
 )
-from sklearn_hilander._pairs import sigmoid, unit_rows
-from sklearn_hilander._perceptron_training import PerceptronSettings
-from sklearn_hilander._relational import graph_builder
+from sklearn_hilander._linkage._perceptron_training import PerceptronSettings
+from sklearn_hilander._rounds._relational import graph_builder
 
 SETTINGS = PerceptronSettings(hidden_dim=16, learning_rate=2e-2, batch_size=256)
 build_graph = graph_builder(10)

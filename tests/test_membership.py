@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander._membership import linked_to_peak
-from sklearn_hilander._merge_tree import components, first_come, spanning_forest
+from sklearn_hilander._clusters._membership import linked_to_peak
+from sklearn_hilander._clusters._merge_tree import components, first_come, spanning_forest
 from sklearn_hilander._types import Merges
 
 

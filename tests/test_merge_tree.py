@@ -8,7 +8,7 @@ from scipy.cluster.hierarchy import cut_tree, dendrogram, is_monotonic, is_valid
 from scipy.spatial.distance import squareform
 
 from sklearn_hilander import Hierarchy
-from sklearn_hilander._merge_tree import components, first_come
+from sklearn_hilander._clusters._merge_tree import components, first_come
 from sklearn_hilander._types import Merges
 from sklearn_hilander.metrics import pairwise_f_score
 

@@ -3,8 +3,12 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from sklearn_hilander import _exact_search, _neighbors
-from sklearn_hilander._neighbors import build_neighbor_graph, query_neighbors, resolve_algorithm
+from sklearn_hilander._search import _exact_search, _neighbors
+from sklearn_hilander._search._neighbors import (
+    build_neighbor_graph,
+    query_neighbors,
+    resolve_algorithm,
+)
 
 
 def unit_rows(rng, n, d):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from sklearn_hilander import HiLanderClustering
-from sklearn_hilander._joining import assign_rows
-from sklearn_hilander._merge_tree import components, leave_out, spanning_forest
+from sklearn_hilander._clusters._merge_tree import components, leave_out, spanning_forest
+from sklearn_hilander._incoming._joining import assign_rows
 from sklearn_hilander._types import Merges
 from sklearn_hilander.datasets import make_identities
 

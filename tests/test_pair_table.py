@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sklearn_hilander import _pair_table
-from sklearn_hilander._pair_table import Columns, PairTable
+from sklearn_hilander._graph import _pair_table
+from sklearn_hilander._graph._pair_table import Columns, PairTable
 
 
 def test_columns_do_not_know_the_order_of_ends(rng):

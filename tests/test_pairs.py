@@ -4,8 +4,8 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander import _pairs
-from sklearn_hilander._pairs import (
+from sklearn_hilander._graph import _pairs
+from sklearn_hilander._graph._pairs import (
     candidate_pairs,
     in_blocks,
     logit,

@@ -21,7 +21,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 
 from sklearn_hilander import Architecture, HiLanderClustering, SavedFileError, _persistence
-from sklearn_hilander._decoders import DECODERS, Decoder
+from sklearn_hilander._rounds._decoders import DECODERS, Decoder
 from sklearn_hilander.datasets import make_identities
 from tools import fuzz_loader, make_saved_files
 

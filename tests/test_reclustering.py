@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_hilander import HiLanderClustering
-from sklearn_hilander._reclustering import _numbered_as_before
+from sklearn_hilander._incoming._reclustering import _numbered_as_before
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import match_labels, pairwise_f_score
 

@@ -8,18 +8,18 @@ import torch
 from conftest import make_clusters
 from sklearn.metrics import adjusted_rand_score
 
-from sklearn_hilander import _relational_training
-from sklearn_hilander._cluster_rounds import cluster_by_relations
-from sklearn_hilander._growth import ClusterSettings, grow_by_relations
-from sklearn_hilander._judge import THRESHOLDS
-from sklearn_hilander._lander import Lander
-from sklearn_hilander._linkage_model import STAGES, Links
-from sklearn_hilander._linkage_training import N_FOLDS, LabelledGraph, assign_folds
-from sklearn_hilander._model import Model
-from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._perceptron_training import PerceptronSettings
-from sklearn_hilander._relational import RelationalModel, graph_builder
-from sklearn_hilander._relational_training import f_of_classes, train_relational
+from sklearn_hilander._clusters._growth import ClusterSettings, grow_by_relations
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._levels._lander import Lander
+from sklearn_hilander._linkage._linkage_model import STAGES, Links
+from sklearn_hilander._linkage._linkage_training import N_FOLDS, LabelledGraph, assign_folds
+from sklearn_hilander._linkage._perceptron_training import PerceptronSettings
+from sklearn_hilander._models._model import Model
+from sklearn_hilander._rounds import _relational_training
+from sklearn_hilander._rounds._cluster_rounds import cluster_by_relations
+from sklearn_hilander._rounds._judge import THRESHOLDS
+from sklearn_hilander._rounds._relational import RelationalModel, graph_builder
+from sklearn_hilander._rounds._relational_training import f_of_classes, train_relational
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
 SETTINGS = PerceptronSettings(hidden_dim=24, learning_rate=1e-2, batch_size=512)

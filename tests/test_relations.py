@@ -4,18 +4,18 @@ from conftest import make_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander import _adjacency, _common_neighbors, _pairs
-from sklearn_hilander._closeness import closeness_relations
-from sklearn_hilander._pair_graph import PairGraph
-from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._relational import graph_builder
-from sklearn_hilander._relations import (
+from sklearn_hilander._graph import _adjacency, _common_neighbors, _pairs
+from sklearn_hilander._graph._pair_graph import PairGraph
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._linkage._closeness import closeness_relations
+from sklearn_hilander._linkage._relations import (
     graph_relations,
     probability_relations,
     scales_of,
     smooth_by_links,
 )
-from sklearn_hilander._whitening import whiten_by_links
+from sklearn_hilander._linkage._whitening import whiten_by_links
+from sklearn_hilander._rounds._relational import graph_builder
 
 
 def graph_of(X, k=8):

@@ -6,16 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander._neighbors import build_neighbor_graph
-from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._perceptron_training import PerceptronSettings
-from sklearn_hilander._row_judge import Known, _lead, row_relations
-from sklearn_hilander._row_training import (
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._incoming._row_judge import Known, _lead, row_relations
+from sklearn_hilander._incoming._row_training import (
     _best_threshold,
     _broken_up,
     _share_of_class,
     train_row_judge,
 )
+from sklearn_hilander._linkage._perceptron_training import PerceptronSettings
+from sklearn_hilander._search._neighbors import build_neighbor_graph
 from sklearn_hilander.datasets import make_identities
 
 CPU = torch.device("cpu")

@@ -52,7 +52,7 @@ def written(case):
 
 def documented():
     """The types that the user guide lists."""
-    return set(re.findall(r"``(sklearn_hilander\._\w+\.\w+)``", PAGE.read_text(encoding="utf-8")))
+    return set(re.findall(r"``(sklearn_hilander\.[\w.]+)``", PAGE.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -5,12 +5,12 @@ import pytest
 from conftest import make_clusters
 from numpy.testing import assert_array_equal
 
-from sklearn_hilander import _stable_flow
 from sklearn_hilander._device import thread_limit
-from sklearn_hilander._flow import merge_clusters
-from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._relational import graph_builder
-from sklearn_hilander._stable_flow import most_stable, stable_flow
+from sklearn_hilander._flows import _stable_flow
+from sklearn_hilander._flows._flow import merge_clusters
+from sklearn_hilander._flows._stable_flow import most_stable, stable_flow
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._rounds._relational import graph_builder
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
 

@@ -10,9 +10,10 @@ from joblib import Parallel, delayed
 from sklearn.model_selection import GridSearchCV, KFold
 from threadpoolctl import threadpool_info
 
-from sklearn_hilander import HiLanderClustering, _exact_search
+from sklearn_hilander import HiLanderClustering
 from sklearn_hilander._device import in_threads, thread_limit
-from sklearn_hilander._exact_search import search_exact
+from sklearn_hilander._search import _exact_search
+from sklearn_hilander._search._exact_search import search_exact
 
 
 def numbers():

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from conftest import make_clusters
 
-from sklearn_hilander import _relational, _two_hops
 from sklearn_hilander._device import thread_limit
-from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._relational import graph_builder
-from sklearn_hilander._two_hops import search_two_hops
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._rounds import _relational
+from sklearn_hilander._rounds._relational import graph_builder
+from sklearn_hilander._search import _two_hops
+from sklearn_hilander._search._two_hops import search_two_hops
 
 
 def nearest(X, k):

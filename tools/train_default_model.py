@@ -22,14 +22,14 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from sklearn_hilander import HiLanderClustering
-from sklearn_hilander._architectures import ARCHITECTURES
-from sklearn_hilander._decoders import Decoder
-from sklearn_hilander._linkage_training import LabelledGraph, assign_folds, train_linkage
-from sklearn_hilander._model import Model
-from sklearn_hilander._pairs import unit_rows
-from sklearn_hilander._perceptron_training import PerceptronSettings
-from sklearn_hilander._relational import graph_builder
-from sklearn_hilander._relational_training import train_relational
+from sklearn_hilander._graph._pairs import unit_rows
+from sklearn_hilander._linkage._linkage_training import LabelledGraph, assign_folds, train_linkage
+from sklearn_hilander._linkage._perceptron_training import PerceptronSettings
+from sklearn_hilander._models._architectures import ARCHITECTURES
+from sklearn_hilander._models._model import Model
+from sklearn_hilander._rounds._decoders import Decoder
+from sklearn_hilander._rounds._relational import graph_builder
+from sklearn_hilander._rounds._relational_training import train_relational
 from sklearn_hilander.datasets import load_glyphs, make_identities
 
 # The judge alone does best on the mixture. On data of other kinds its probabilities are off, most

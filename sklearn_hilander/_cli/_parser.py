@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import sklearn_hilander
-from sklearn_hilander._architectures import ARCHITECTURES
+from sklearn_hilander._models._architectures import ARCHITECTURES
 
 EXIT_CODES = """\
 exit codes:

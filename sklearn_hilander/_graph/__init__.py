@@ -1,0 +1,1 @@
+"""Neighbour graphs as pairs of samples: tables of pairs, adjacency, common neighbours."""

@@ -1,0 +1,1 @@
+"""How probably two samples are of one class: relations, small networks in stages, whitening."""

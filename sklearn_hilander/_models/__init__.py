@@ -1,0 +1,1 @@
+"""Named architectures, what meta-training leaves of them, and meta-training itself."""

@@ -1,0 +1,305 @@
+"""Embeddings to clusters by the rounds of the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from sklearn_hilander._constraints._node_constraints import NodeConstraints
+from sklearn_hilander._graph._pair_graph import PairGraph, PairGraphBuilder
+from sklearn_hilander._graph._pairs import pair_sum
+from sklearn_hilander._memory import give_back_memory
+from sklearn_hilander._rounds._cluster_pairs import (
+    ClusterPairs,
+    apart_in,
+    cluster_relations,
+    merge,
+    single_samples,
+)
+from sklearn_hilander._rounds._judge import run_rounds
+from sklearn_hilander._rounds._merge_log import MergeLog
+from sklearn_hilander._rounds._relational import RelationalModel
+from sklearn_hilander._types import Merges
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How the rounds of the judge ended.
+
+    Attributes
+    ----------
+    clusters : ClusterPairs
+        The clusters that are left.
+    log : MergeLog
+    threshold : float
+        The last one.
+    partition : ndarray of shape (n_samples,), int64
+        The decoder's, which the rounds come to at the calibrated threshold.
+    """
+
+    clusters: ClusterPairs
+    log: MergeLog
+    threshold: float
+    partition: np.ndarray
+
+
+@dataclass(frozen=True)
+class JudgedClusters:
+    """What clustering by relations leaves.
+
+    Attributes
+    ----------
+    levels : tuple of ndarray of shape (n_samples,), int64
+        Labels after each threshold.
+    thresholds : tuple of float
+    density : ndarray of shape (n_samples,)
+        Sum of each sample's linkage probabilities.
+    links : Merges
+        Pairs of samples and their linkage probability.
+    graph : PairGraph or None
+        Of the embeddings as given, without its pairs; None for one sample.
+    rounds : Rounds or None
+        None where no sample has a neighbour.
+    merges : tuple of Merges
+        Where there were no rounds: what had to be together.
+    """
+
+    levels: tuple[np.ndarray, ...]
+    thresholds: tuple[float, ...]
+    density: np.ndarray
+    links: Merges
+    graph: PairGraph | None
+    rounds: Rounds | None
+    merges: tuple[Merges, ...] = ()
+
+
+def cluster_by_relations(
+    features: np.ndarray,
+    weights: np.ndarray,
+    model: RelationalModel,
+    build_graph: PairGraphBuilder,
+    linkage_threshold: float,
+    max_levels: int | None = None,
+    constraints: NodeConstraints | None = None,
+    on_level: Callable[[int, int, int], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> JudgedClusters:
+    """Cluster embeddings.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features), float32
+    weights : ndarray of shape (n_samples,)
+        How many rows each sample stands for.
+    model : RelationalModel
+    build_graph : PairGraphBuilder
+    linkage_threshold : float
+    max_levels : int, optional
+    constraints : NodeConstraints, optional
+    on_level : callable, optional
+        Called after each level, with its number and the numbers of clusters before and after it.
+    on_stage : callable, optional
+        Called with what is done from then on.
+
+    Returns
+    -------
+    JudgedClusters
+    """
+    n_samples = len(features)
+
+    def begin(what: str) -> None:
+        if on_stage is not None:
+            on_stage(what)
+
+    def build_again(*whitened: Any) -> PairGraph:
+        begin("the search for neighbours after whitening")
+        again = build_graph(*whitened)
+        begin(f"linkage of {len(again.i):,} pairs after whitening")
+        return again
+
+    def told(graphs: Iterator[PairGraph]) -> Iterator[PairGraph]:
+        for graph in graphs:
+            begin(f"clusters of flows along up to {graph.n_neighbors} neighbours")
+            yield graph
+
+    begin("the search for neighbours")
+    if n_samples == 1:
+        return _without_neighbors(n_samples, None, linkage_threshold, constraints)
+    is_stable, in_doubt = model.decoder.kind == "stable", model.may_be_too_sure_of(n_samples)
+    graphs = build_graph.widening(features) if is_stable else iter([build_graph(features)])
+    if is_stable or in_doubt:
+        graphs = told(graphs)
+    n_neighbors = min(build_graph.n_neighbors, n_samples - 1)
+    cut, graph, near = model.decoder.cut(graphs, n_neighbors, in_doubt=in_doubt)
+    del graphs
+    if not (graph.similarities > 0).any():
+        return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
+    begin(f"linkage of {len(near.i):,} pairs")
+    # Neighbours are kept; pairs and all else are no longer needed.
+    kept = replace(graph)
+    del graph
+    links = model.linkage(near, build_again, give_up=True)
+    del near
+    give_back_memory()
+    i, j = links.graph.i, links.graph.j
+    # Sums are all that is needed of the views: each is given up once it has been seen.
+    views = list(links.views)
+    links = replace(links, views=())
+    clusters = single_samples(links, weights, _given_up(views))
+    give_back_memory()
+    log = MergeLog.of_samples(clusters.n_clusters)
+
+    def record(*merged: Any) -> None:
+        nonlocal log
+        log = log.record(*merged)
+
+    if constraints is not None and len(constraints.must):
+        a, b = constraints.must.T
+        clusters, new_of = merge(clusters, a, b)
+        record(a, b, np.ones(len(a)), 1.0, new_of)
+    begin("clusters of the linkage")
+
+    def tell_of_cut(share: float) -> None:
+        begin(f"the cut by a flow, which keeps {share:.0%} of the pairs of these clusters")
+
+    partition = model.decoder(links, clusters, model.judge, constraints, cut, tell_of_cut)
+    del cut
+    begin("levels of the clusters")
+    rounds = _rounds_through(partition, clusters, model, linkage_threshold, record, constraints)
+    levels: list[np.ndarray] = []
+    thresholds = []
+    for threshold, clusters in islice(rounds, max_levels):
+        if on_level is not None:
+            before = int(levels[-1].max()) + 1 if levels else n_samples
+            on_level(len(levels), before, clusters.n_clusters)
+        levels.append(clusters.labels)
+        thresholds.append(threshold)
+    return JudgedClusters(
+        levels=tuple(levels),
+        thresholds=tuple(thresholds),
+        density=pair_sum(links.probability, i, j, n_samples),
+        links=Merges(i, j, links.probability.astype(np.float64)),
+        graph=replace(kept, indices=kept.indices.astype(np.int64)),
+        rounds=Rounds(clusters, log, thresholds[-1], partition),
+    )
+
+
+def _given_up(parts: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Each part in turn; the list lets go of it, so that its memory can be freed."""
+    while parts:
+        yield parts.pop(0)
+
+
+def _rounds_through(
+    partition: np.ndarray,
+    clusters: ClusterPairs,
+    model: RelationalModel,
+    lowest: float,
+    record: Callable,
+    constraints: NodeConstraints | None,
+    highest: float = 1.0,
+) -> Iterator[tuple[float, ClusterPairs]]:
+    """Rounds that have the decoder's partition where they reach the calibrated threshold.
+
+    Above it only samples of one part merge, and at it those of a part that are still apart do,
+    constraints kept. So clusters of every threshold are nested, and those of a threshold do not
+    depend on where the clustering ends.
+    """
+    turn = model.linkage_threshold
+    if highest > turn:
+        rounds = run_rounds(
+            clusters,
+            model.judge,
+            lowest=max(lowest, turn),
+            highest=highest,
+            on_merge=record,
+            constraints=constraints,
+            within=partition,
+        )
+        for threshold, clusters in rounds:
+            if threshold <= turn:
+                break
+            yield threshold, clusters
+            highest = threshold
+        if lowest > turn:
+            return
+        a, b = apart_in(partition, clusters)
+        q = np.full(len(a), np.nextafter(turn, 1.0))
+        if constraints is not None:
+            admitted = constraints.admit(clusters.labels, clusters.n_clusters, a, b, q)
+            a, b, q = a[admitted], b[admitted], q[admitted]
+        if len(a):
+            clusters, new_of = merge(clusters, a, b)
+            record(a, b, q, highest, new_of)
+        yield turn, clusters
+        highest = turn
+    if lowest < highest:
+        yield from run_rounds(
+            clusters,
+            model.judge,
+            lowest=lowest,
+            highest=highest,
+            on_merge=record,
+            constraints=constraints,
+        )
+
+
+def merges_below(
+    rounds: Rounds, model: RelationalModel, constraints: NodeConstraints | None = None
+) -> tuple[Merges, ...]:
+    """Go on with the rounds from where they ended, down to threshold 0."""
+    log = replace(rounds.log, merges=())
+
+    def record(*merged: Any) -> None:
+        nonlocal log
+        log = log.record(*merged)
+
+    for _ in _rounds_through(
+        rounds.partition,
+        rounds.clusters,
+        model,
+        0.0,
+        record,
+        constraints,
+        highest=rounds.threshold,
+    ):
+        pass
+    return log.merges
+
+
+def judged_pairs(rounds: Rounds, model: RelationalModel) -> Merges:
+    """Pairs of the clusters that are left, by a sample of each, as the judge sees them."""
+    clusters, log = rounds.clusters, rounds.log
+    if len(clusters.i) == 0:
+        return Merges(clusters.i, clusters.j, np.zeros(0))
+    q = model.judge(clusters, cluster_relations(clusters)).astype(np.float64)
+    return Merges(log.representative[clusters.i], log.representative[clusters.j], q)
+
+
+def _without_neighbors(
+    n_samples: int,
+    graph: PairGraph | None,
+    threshold: float,
+    constraints: NodeConstraints | None,
+) -> JudgedClusters:
+    """Each sample alone, but for what must be together."""
+    a, b = np.zeros((2, 0), dtype=np.int64) if constraints is None else constraints.must.T
+    _, labels = connected_components(
+        sp.coo_array((np.ones(len(a)), (a, b)), shape=(n_samples, n_samples)), directed=False
+    )
+    none = np.zeros(0, dtype=np.int64)
+    return JudgedClusters(
+        levels=(labels.astype(np.int64),),
+        thresholds=(threshold,),
+        density=np.zeros(n_samples),
+        links=Merges(none, none, np.zeros(0)),
+        graph=graph,
+        rounds=None,
+        merges=(Merges(a, b, np.ones(len(a))),),
+    )

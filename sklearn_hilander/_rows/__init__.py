@@ -1,0 +1,1 @@
+"""Rows as users give them, or distances in their place, to embeddings."""
