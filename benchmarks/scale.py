@@ -153,7 +153,8 @@ def run_method(
         import torch
 
         from sklearn_hilander._device import resolve_device
-        from sklearn_hilander._rows._embeddings import RowScaler, canonical_embeddings
+        from sklearn_hilander._rows._embeddings import canonical_embeddings
+        from sklearn_hilander._rows._row_scaler import RowScaler
         from sklearn_hilander._search._neighbors import build_neighbor_graph
 
         torch.set_num_threads(n_jobs)

@@ -18,13 +18,13 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sklearn_hilander._callbacks import CallbackSupportMixin, FitTask, fit_task, with_callbacks
-from sklearn_hilander._checkpoint import Checkpoint, open_checkpoint
 from sklearn_hilander._clusters._clustering import cluster_rows
 from sklearn_hilander._clusters._growth import ClusterSettings
 from sklearn_hilander._clusters._known_clusters import KnownClusters
 from sklearn_hilander._constraints._row_constraints import check_constraints
 from sklearn_hilander._device import resolve_device, thread_limit
 from sklearn_hilander._documentation import DocumentationLinkMixin
+from sklearn_hilander._files._checkpoint import Checkpoint, open_checkpoint
 from sklearn_hilander._inspection import InspectionMixin
 from sklearn_hilander._models._architectures import ARCHITECTURES, UNTRAINED, Architecture
 from sklearn_hilander._models._meta_training import PASSES_FROM_START, ModelSettings, meta_train

@@ -11,8 +11,8 @@ from conftest import make_clusters, run_alone
 from sklearn.base import clone
 
 from sklearn_hilander import HiLanderClustering, SavedFileError
-from sklearn_hilander._checkpoint import Checkpoint, _plan
-from sklearn_hilander._persistence import read_file
+from sklearn_hilander._files._checkpoint import Checkpoint, _plan
+from sklearn_hilander._files._persistence import read_file
 from sklearn_hilander._saved._model_arrays import model_arrays
 
 X, Y = make_clusters(np.random.default_rng(0), n_clusters=8, size=6, n_features=6)

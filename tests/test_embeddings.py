@@ -6,15 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_hilander._device import thread_limit
-from sklearn_hilander._rows import _embeddings
+from sklearn_hilander._rows import _embeddings, _row_hashes
 from sklearn_hilander._rows._embeddings import (
-    RowScaler,
     canonical_embeddings,
-    fit_row_scaler,
     in_canonical_order,
     match_rows,
     rescaled,
 )
+from sklearn_hilander._rows._row_scaler import RowScaler, fit_row_scaler
 from sklearn_hilander._search import _cells
 
 COSINE = RowScaler("cosine")
@@ -66,7 +65,7 @@ def check_whatever_the_order(seed, n, values):
 
 def test_colliding_hashes_are_told_apart(monkeypatch):
     monkeypatch.setattr(
-        _embeddings, "_hash_all", lambda X, scaler: np.zeros(len(X), dtype=np.uint64)
+        _embeddings, "hash_rows", lambda X, scaler: np.zeros(len(X), dtype=np.uint64)
     )
     X = np.array([[1.0, 2], [2, 1], [1, 2], [0, 1], [2, 1]])
     found = canonical_embeddings(X, COSINE)
@@ -155,7 +154,7 @@ def test_rows_that_a_device_reads_stay_in_the_order_of_their_hashes(monkeypatch)
 
 
 def test_chunks_are_put_in_their_place_on_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr(_embeddings, "_CHUNK_ROWS", 7)
+    monkeypatch.setattr(_row_hashes, "_CHUNK_ROWS", 7)
     X = np.random.default_rng(0).normal(size=(60, 3))
     found = []
     for n_threads in (1, 3):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import entropy
 
-from sklearn_hilander._flows import _flow
+from sklearn_hilander._flows import _flow, _module_merges
 from sklearn_hilander._flows._flow import flow_clusters, merge_clusters
 from sklearn_hilander._flows._flow_relations import flow_relations
 from sklearn_hilander.metrics import pairwise_f_score
@@ -93,7 +93,7 @@ def test_a_wrong_start_is_mended_by_moves():
 @settings(deadline=None, max_examples=30)
 @given(seed=seeds, n=st.integers(2, 40))
 def test_merges_that_are_there_already_are_gone_on_from(seed, n):
-    pairs, merge, n_merged = some_graph(seed, n), _flow._merge_modules, []
+    pairs, merge, n_merged = some_graph(seed, n), _module_merges.merge_modules, []
 
     def counted(*arguments):
         n_merged.append(1)
@@ -101,7 +101,7 @@ def test_merges_that_are_there_already_are_gone_on_from(seed, n):
 
     merged = merge_clusters(*pairs, n)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_flow, "_merge_modules", counted)
+        patch.setattr(_flow, "merge_modules", counted)
         expected = flow_clusters(*pairs, n)
         whole = len(n_merged)
         assert_array_equal(flow_clusters(*pairs, n, merged), expected)
@@ -152,7 +152,7 @@ def test_relations_do_not_depend_on_which_end_comes_first(seed, n):
 @pytest.mark.parametrize("n_keys", [50, 2**31, 2**62])
 def test_equal_keys_keep_their_order(rng, n_keys):
     keys = rng.integers(0, 50, size=300) * (n_keys // 50)
-    found, order = _flow._sorted(keys, n_keys)
+    found, order = _module_merges._sorted(keys, n_keys)
     np.testing.assert_array_equal(order, np.argsort(keys, kind="stable"))
     np.testing.assert_array_equal(found, np.sort(keys))
 
@@ -160,11 +160,11 @@ def test_equal_keys_keep_their_order(rng, n_keys):
 def test_components_of_pairs_with_and_without_ties():
     """Where each node is in one pair there is a quicker way to the same."""
     apart = np.array([[0, 2, 5], [4, 1, 3]])
-    n, component = _flow._components(*apart, 6)
+    n, component = _module_merges._components(*apart, 6)
     assert n == 3
     np.testing.assert_array_equal(component[apart[0]], component[apart[1]])
     assert len(np.unique(component)) == 3
-    n, component = _flow._components(np.array([0, 4, 1]), np.array([4, 2, 3]), 5)
+    n, component = _module_merges._components(np.array([0, 4, 1]), np.array([4, 2, 3]), 5)
     assert n == 2
     np.testing.assert_array_equal(component[[0, 4]], component[2])
     assert component[1] == component[3] != component[0]

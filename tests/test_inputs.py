@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sklearn_hilander import HiLanderClustering
-from sklearn_hilander._rows._embeddings import canonical_embeddings, fit_row_scaler
+from sklearn_hilander._rows._embeddings import canonical_embeddings
+from sklearn_hilander._rows._row_scaler import fit_row_scaler
 from sklearn_hilander._rows._validation import check_rows
 
 

@@ -9,8 +9,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sklearn_hilander"
 # Folders whose modules are rooms of their own, from the lowest up: none imports of those above it.
 FLOORS = (
-    "_graph", "_search", "_rows", "_constraints", "_levels", "_flows", "_linkage", "_rounds",
-    "_clusters", "_incoming", "_models", "_saved",
+    "_files", "_graph", "_search", "_rows", "_constraints", "_levels", "_flows", "_linkage",
+    "_rounds", "_clusters", "_incoming", "_models", "_saved",
 )  # fmt: skip
 # What each room may import of the others; see the tables in docs/architecture.rst.
 ROOMS = {
@@ -22,9 +22,11 @@ ROOMS = {
     "_state": set(),
     "_documentation": set(),
     "_version": set(),
-    "_persistence": set(),
-    "_checkpoint": {"_persistence", "_version"},
     "metrics": set(),
+    # _files/
+    "_specs": set(),
+    "_persistence": {"_specs"},
+    "_checkpoint": {"_persistence", "_specs", "_version"},
     # _graph/
     "_pair_table": set(),
     "_pairs": set(),
@@ -44,7 +46,9 @@ ROOMS = {
     # _rows/
     "_distances": set(),
     "_validation": set(),
-    "_embeddings": {"_cells", "_device", "_memory"},
+    "_row_hashes": {"_device"},
+    "_row_scaler": {"_row_hashes"},
+    "_embeddings": {"_cells", "_memory", "_row_hashes", "_row_scaler"},
     "_graph_embedding": {"_distances", "_pair_graph", "_pairs", "_two_hops"},
     # _constraints/
     "_node_constraints": set(),
@@ -54,9 +58,10 @@ ROOMS = {
     "_affine": set(),
     "_reference": set(),
     "_decode": {"_node_constraints", "_types"},
-    "_lander": {"_affine", "_ops", "_types"},
+    "_layers": {"_affine", "_ops"},
     "_supernodes": {"_ops"},
     "_hierarchy": {"_supernodes", "_types"},
+    "_lander": {"_affine", "_layers", "_ops", "_types"},
     "_level_record": {"_decode", "_node_constraints", "_types"},
     "_scoring": {"_lander", "_types"},
     "_training": {
@@ -64,7 +69,9 @@ ROOMS = {
     },
     # _flows/
     "_map_equation": {"_pairs"},
-    "_flow": {"_map_equation", "_pairs"},
+    "_module_merges": {"_map_equation", "_pairs"},
+    "_node_moves": {"_map_equation"},
+    "_flow": {"_map_equation", "_module_merges", "_node_moves"},
     "_flow_relations": {"_flow", "_pair_table", "_pairs"},
     "_stable_flow": {"_device", "_flow", "_pair_graph", "metrics"},
     # _linkage/
@@ -109,20 +116,21 @@ ROOMS = {
     # _clusters/
     "_membership": {"_types"},
     "_merge_tree": {"_types"},
-    "_known_clusters": {"_embeddings", "_merge_tree", "_node_constraints", "_types"},
     "_review": {"_merge_tree", "_types"},
+    "_known_clusters": {"_embeddings", "_merge_tree", "_node_constraints", "_row_scaler", "_types"},
     "_growth": {
         "_cluster_rounds", "_decode", "_graph_embedding", "_hierarchy", "_level_record",
         "_neighbors", "_node_constraints", "_relational", "_types",
     },
     "_clustering": {
         "_distances", "_embeddings", "_graph_embedding", "_growth", "_known_clusters",
-        "_merge_tree", "_neighbors", "_node_constraints", "_row_constraints", "_types",
+        "_merge_tree", "_neighbors", "_node_constraints", "_row_constraints", "_row_scaler",
+        "_types",
     },
     # _incoming/
+    "_row_judge": {"_neighbors", "_pair_table", "_pairs", "_perceptron"},
     "_distance_joining": {"_known_clusters"},
     "_kept_rows": {"_embeddings", "_known_clusters", "_node_constraints", "_row_constraints"},
-    "_row_judge": {"_neighbors", "_pair_table", "_pairs", "_perceptron"},
     "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron_training", "_row_judge"},
     "_opening": {
         "_clustering", "_embeddings", "_growth", "_known_clusters", "_level_record", "_merge_tree",
@@ -155,17 +163,23 @@ ROOMS = {
         "_row_training", "_training",
     },
     # _saved/
-    "_constraint_arrays": {"_known_clusters", "_node_constraints", "_persistence"},
-    "_growth_arrays": {"_cluster_pairs", "_cluster_rounds", "_merge_log", "_persistence", "_types"},
+    "_constraint_arrays": {"_known_clusters", "_node_constraints", "_specs"},
+    "_relational_arrays": {
+        "_cluster_pairs", "_decoders", "_linkage_model", "_perceptron", "_relational", "_row_judge",
+        "_specs",
+    },
+    "_growth_arrays": {"_cluster_pairs", "_cluster_rounds", "_merge_log", "_specs", "_types"},
     "_cluster_arrays": {
-        "_constraint_arrays", "_embeddings", "_growth_arrays", "_known_clusters", "_persistence",
+        "_constraint_arrays", "_embeddings", "_growth_arrays", "_known_clusters", "_row_scaler",
+        "_specs",
     },
     "_model_arrays": {
-        "_architectures", "_cluster_pairs", "_decoders", "_lander", "_linkage_model", "_model",
-        "_perceptron", "_persistence", "_relational", "_row_judge",
+        "_architectures", "_lander", "_layers", "_model", "_perceptron", "_relational",
+        "_relational_arrays", "_specs",
     },
     "_saving": {
-        "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_version",
+        "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_specs",
+        "_version",
     },
     # The estimator.
     "_views": {
@@ -200,7 +214,7 @@ ROOMS = {
     "encoding": {"_callbacks", "_device", "_documentation", "_state"},
     "__main__": {"_cli"},
     "__init__": {
-        "_architectures", "_corrections", "_estimator", "_merge_tree", "_persistence", "_version",
+        "_architectures", "_corrections", "_estimator", "_merge_tree", "_specs", "_version",
     },
 }  # fmt: skip
 OUTSIDERS = {"hnswlib": "_neighbors", "torch_scatter": "_ops", "safetensors": "_persistence"}

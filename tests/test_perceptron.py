@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._files._checkpoint import Checkpoint
 from sklearn_hilander._graph._pairs import sigmoid
 from sklearn_hilander._linkage import _perceptron
 from sklearn_hilander._linkage._perceptron_training import (

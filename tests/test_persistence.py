@@ -20,7 +20,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 
-from sklearn_hilander import Architecture, HiLanderClustering, SavedFileError, _persistence
+from sklearn_hilander import Architecture, HiLanderClustering, SavedFileError
+from sklearn_hilander._files import _persistence
 from sklearn_hilander._rounds._decoders import DECODERS, Decoder
 from sklearn_hilander.datasets import make_identities
 from tools import fuzz_loader, make_saved_files

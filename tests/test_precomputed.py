@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsTransformer, kneighbors_graph, radius_ne
 from sklearn.pipeline import make_pipeline
 
 from sklearn_hilander import HiLanderClustering, SavedFileError
-from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._files._checkpoint import Checkpoint
 from sklearn_hilander.metrics import pairwise_f_score
 
 MODELS = [{}, {"architecture": "untrained"}]

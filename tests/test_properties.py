@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sklearn_hilander import HiLanderClustering
-from sklearn_hilander._rows._embeddings import canonical_embeddings, fit_row_scaler
+from sklearn_hilander._rows._embeddings import canonical_embeddings
+from sklearn_hilander._rows._row_scaler import fit_row_scaler
 from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.metrics import pairwise_f_score
 

@@ -25,7 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_hilander import HiLanderClustering, SavedFileError, _persistence
+from sklearn_hilander import HiLanderClustering, SavedFileError
+from sklearn_hilander._files import _persistence
 
 SAVED = Path(__file__).parent.parent / "tests" / "data" / "saved"
 SECONDS_A_FILE = 20

@@ -17,11 +17,10 @@ from sklearn_hilander._constraints._row_constraints import RowConstraints
 from sklearn_hilander._rows._distances import distance_graph
 from sklearn_hilander._rows._embeddings import (
     Embeddings,
-    RowScaler,
     canonical_embeddings,
-    fit_row_scaler,
 )
 from sklearn_hilander._rows._graph_embedding import EmbeddedGraph, embed_graph
+from sklearn_hilander._rows._row_scaler import RowScaler, fit_row_scaler
 from sklearn_hilander._search._neighbors import build_neighbor_graph
 from sklearn_hilander._types import Growth, Merges, NeighborGraph
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from sklearn_hilander._clusters._merge_tree import first_come
 from sklearn_hilander._constraints._node_constraints import NodeConstraints
-from sklearn_hilander._rows._embeddings import Embeddings, RowScaler
+from sklearn_hilander._rows._embeddings import Embeddings
+from sklearn_hilander._rows._row_scaler import RowScaler
 from sklearn_hilander._types import Growth
 
 

@@ -6,13 +6,45 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 
-from sklearn_hilander._graph._pairs import in_blocks
+from sklearn_hilander._graph._pairs import count_dtype, in_blocks
 
 # Bits; smaller gains are rounding.
 LEAST_GAIN = 1e-10
 # Merges whose gain is worked out at once: so few that they stay in the cache.
 _BLOCK = 32_768
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Flow along pairs of nodes, the same both ways; all of it sums to 1.
+
+    Attributes
+    ----------
+    i, j : ndarray of shape (n_pairs,), int64
+    flow : ndarray of shape (n_pairs,), float64
+        From either end to the other.
+    """
+
+    i: np.ndarray
+    j: np.ndarray
+    flow: np.ndarray
+
+    @classmethod
+    def along(cls, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> Flow:
+        kept = weights > 0
+        flow = weights[kept].astype(np.float64)
+        flow /= 2 * flow.sum()
+        return cls(i[kept], j[kept], flow)
+
+    def matrix(self, n_nodes: int) -> sp.csr_array:
+        """Flow between nodes, symmetric, (n_nodes, n_nodes)."""
+        small = count_dtype(n_nodes)
+        i, j = self.i.astype(small), self.j.astype(small)
+        ends = (np.concatenate([i, j]), np.concatenate([j, i]))
+        both = np.concatenate([self.flow, self.flow])
+        return sp.coo_array((both, ends), shape=(n_nodes, n_nodes)).tocsr()
 
 
 @dataclass(frozen=True)
@@ -91,6 +123,14 @@ class Totals:
             return whole - _plogp(total - 2 * across[of])
 
         return in_blocks(len(across), gain, np.float64, at_once=_BLOCK)
+
+
+def best_of_both(gain: np.ndarray, a: np.ndarray, b: np.ndarray, n_modules: int) -> np.ndarray:
+    """Changes that gain something, and most of all those of either module; (n_changes,), bool."""
+    best = np.full(n_modules, LEAST_GAIN)
+    np.maximum.at(best, a, gain)
+    np.maximum.at(best, b, gain)
+    return (gain >= best[a]) & (gain >= best[b])
 
 
 def _plogp(x: np.ndarray | float) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._files._checkpoint import Checkpoint
 from sklearn_hilander._graph._pairs import sigmoid
 from sklearn_hilander._incoming._row_judge import Known, RowJudge, row_relations
 from sklearn_hilander._linkage._perceptron_training import PerceptronSettings, kept_perceptrons

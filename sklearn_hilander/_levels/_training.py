@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._files._checkpoint import Checkpoint
 from sklearn_hilander._levels._decode import decode_forest
 from sklearn_hilander._levels._hierarchy import iterate_levels
 from sklearn_hilander._levels._lander import Lander

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._files._checkpoint import Checkpoint
 from sklearn_hilander._graph._pair_graph import PairGraph
 from sklearn_hilander._graph._pair_table import PairTable
 from sklearn_hilander._linkage._linkage_model import STAGES, LinkageModel, Links, run_stages

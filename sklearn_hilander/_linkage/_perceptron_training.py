@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._files._checkpoint import Checkpoint
 from sklearn_hilander._graph._pairs import sigmoid
 from sklearn_hilander._linkage._perceptron import (
     CLAMP,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from sklearn_hilander._checkpoint import Checkpoint
 from sklearn_hilander._clusters._clustering import embed_rows
 from sklearn_hilander._clusters._growth import ClusterSettings, on_sphere
+from sklearn_hilander._files._checkpoint import Checkpoint
 from sklearn_hilander._incoming._row_training import train_row_judge
 from sklearn_hilander._levels._lander import Lander
 from sklearn_hilander._levels._training import build_training_levels, train_lander

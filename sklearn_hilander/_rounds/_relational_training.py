@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.metrics.cluster import contingency_matrix
 
-from sklearn_hilander._checkpoint import Checkpoint
+from sklearn_hilander._files._checkpoint import Checkpoint
 from sklearn_hilander._graph._pair_graph import PairGraph
 from sklearn_hilander._graph._pairs import row_stochastic, sigmoid, sparse_pair_dot
 from sklearn_hilander._linkage._linkage_model import STAGES, Links

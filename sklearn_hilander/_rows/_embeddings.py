@@ -8,24 +8,18 @@ content; of many rows, that of their cells in space, and within a cell that of t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sklearn_hilander._device import in_threads
 from sklearn_hilander._memory import IN_PARTS, check_memory, embedding_need
+from sklearn_hilander._rows._row_hashes import chunk_by_chunk, hash_rows
+from sklearn_hilander._rows._row_scaler import FARTHEST, RowScaler, fit_row_scaler
 from sklearn_hilander._search._cells import order_by_cells
 
-# So few that a chunk stays in the processor's cache: twice as quick.
-_CHUNK_ROWS = 1_024
-_FARTHEST = float(np.finfo(np.float32).max)
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 # More rows than this are not all in the processor's cache: neighbours should be near in memory.
 _HASH_ORDER_MAX_ROWS = 20_000
-_MEDIAN_SAMPLE = 2_000
-# Rows that all of the sample are compared with at once: 33 MB of distances.
-_PROBED_ROWS = 2_048
 
 
 @dataclass(frozen=True)
@@ -52,75 +46,6 @@ class Embeddings:
     first: np.ndarray
 
 
-@dataclass(frozen=True)
-class RowScaler:
-    """How rows of one data set become embeddings.
-
-    Attributes
-    ----------
-    metric : {"cosine", "euclidean", "precomputed"}
-        "precomputed" has no rows to scale.
-    center : ndarray of shape (n_features,), float64, or None
-        For "euclidean": subtracted from each row.
-    scale : float
-        For "euclidean": length that becomes 1. For "precomputed": distance of similarity 0.
-    """
-
-    metric: str
-    center: np.ndarray | None = None
-    scale: float = 1.0
-
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Embeddings of some rows, each from its own values alone; float32."""
-        rows = np.array(X, dtype=np.float64, order="C")
-        if self.center is not None:
-            # New rows may lie as far out as a float64 can say: the farthest float32 will do.
-            with np.errstate(over="ignore"):
-                rows -= self.center
-                rows /= self.scale
-            np.clip(rows, -_FARTHEST, _FARTHEST, out=rows)
-        else:
-            # By the largest value first: the square of 1e200 is not a float64.
-            largest = np.abs(rows).max(axis=1, keepdims=True)
-            np.divide(rows, largest, out=rows, where=largest > 0)
-            norms = np.sqrt(np.add.reduce(rows * rows, axis=1, keepdims=True))
-            np.divide(rows, norms, out=rows, where=norms > 0)
-        # Adding 0 makes -0.0 and 0.0 the same bits.
-        return rows.astype(np.float32) + np.float32(0)
-
-
-def fit_row_scaler(X: np.ndarray, metric: str, n_neighbors: int) -> RowScaler:
-    """Choose how rows become embeddings.
-
-    Cosine needs nothing. For "euclidean" the length that becomes 1 is the median distance to
-    the `n_neighbors`-th neighbour, over at most 2,000 rows, evenly spaced in content order.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-    metric : {"cosine", "euclidean"}
-    n_neighbors : int
-
-    Returns
-    -------
-    RowScaler
-    """
-    if metric == "cosine":
-        return RowScaler(metric)
-    # Midrange and rounding: a mean's last bits would depend on the order of the rows.
-    low, high = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
-    center = low / 2 + high / 2
-    largest = float(np.abs(high - center).max()) or 1.0
-    coarse = RowScaler(metric, center, largest)
-    order = np.argsort(_hash_all(X, coarse), kind="stable")
-    probe = coarse(X[order[:: -(-len(X) // _MEDIAN_SAMPLE)]])
-    radii = _kth_distances(probe, coarse, X, n_neighbors)
-    positive = radii[radii > 0]
-    if len(positive) == 0:
-        return coarse
-    return RowScaler(metric, center, float(f"{np.median(positive) * largest:.3g}"))
-
-
 def canonical_embeddings(X: np.ndarray, scaler: RowScaler, *, by_cells: bool = True) -> Embeddings:
     """Embeddings of `X`, exact copies collapsed, in canonical order.
 
@@ -143,16 +68,16 @@ def canonical_embeddings(X: np.ndarray, scaler: RowScaler, *, by_cells: bool = T
     """
     n_samples, n_features = X.shape
     check_memory("Scaling the rows", n_samples, lambda n: embedding_need(n, n_features), IN_PARTS)
-    hashes = _hash_all(X, scaler)
+    hashes = hash_rows(X, scaler)
     order = np.argsort(hashes, kind="stable")
     position = np.empty(n_samples, dtype=np.int64)
     position[order] = np.arange(n_samples)
     features = np.empty((n_samples, n_features), dtype=np.float32)
 
-    def scale(start: int) -> None:
-        features[position[start : start + _CHUNK_ROWS]] = scaler(X[start : start + _CHUNK_ROWS])
+    def scale(of: slice) -> None:
+        features[position[of]] = scaler(X[of])
 
-    in_threads(scale, _chunks(X))
+    chunk_by_chunk(scale, n_samples)
     hashes = hashes[order]
     tied = np.flatnonzero(hashes[1:] == hashes[:-1])
     copies = (features[tied] == features[tied + 1]).all(axis=1)
@@ -244,9 +169,9 @@ def rescaled(
     sizes = np.abs(np.stack([embeddings.features, features]))
     smallest = sizes.min(where=sizes > 0, initial=1)
     # Beyond these, digits would be lost.
-    if not (exponent and smallest >= _SMALLEST_NORMAL and sizes.max(initial=0) < _FARTHEST):
+    if not (exponent and smallest >= _SMALLEST_NORMAL and sizes.max(initial=0) < FARTHEST):
         return embeddings, scaler
-    fresh = replace(embeddings, features=features, hashes=_hash_all(features, np.asarray))
+    fresh = replace(embeddings, features=features, hashes=hash_rows(features, np.asarray))
     return fresh, replace(scaler, scale=float(np.ldexp(scaler.scale, -exponent)))
 
 
@@ -269,28 +194,6 @@ def _reordered(embeddings: Embeddings, order: np.ndarray) -> Embeddings:
     )
 
 
-def _chunks(X: np.ndarray) -> range:
-    return range(0, len(X), _CHUNK_ROWS)
-
-
-def _hash_all(X: np.ndarray, scaler: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Multilinear hash of each embedding's bits, shape (n_samples,), uint64."""
-    multipliers = np.random.default_rng(0).integers(
-        1, 2**64, size=X.shape[1], dtype=np.uint64, endpoint=False
-    ) | np.uint64(1)
-    hashes = np.empty(len(X), dtype=np.uint64)
-
-    def hash_chunk(start: int) -> None:
-        bits = scaler(X[start : start + _CHUNK_ROWS]).view(np.uint32)
-        total = (bits.astype(np.uint64) * multipliers).sum(axis=1, dtype=np.uint64)
-        # The low bits of a multilinear hash are weak: fold the high ones in.
-        total ^= total >> np.uint64(32)
-        hashes[start : start + len(bits)] = total * np.uint64(0x9E3779B97F4A7C15)
-
-    in_threads(hash_chunk, _chunks(X))
-    return hashes
-
-
 def _sort_collisions(
     order: np.ndarray, features: np.ndarray, hashes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -300,21 +203,3 @@ def _sort_collisions(
     order, features, hashes = order[resorted], features[resorted], hashes[resorted]
     same = (hashes[1:] == hashes[:-1]) & (features[1:] == features[:-1]).all(axis=1)
     return order, features, hashes, np.flatnonzero(same)
-
-
-def _kth_distances(
-    probe: np.ndarray, scaler: RowScaler, X: np.ndarray, n_neighbors: int
-) -> np.ndarray:
-    """Distance of each probe row to its k-th nearest row of X, in embedding units."""
-    k = min(n_neighbors + 1, len(X))
-    best = np.full((len(probe), 0), np.inf)
-    probe = probe.astype(np.float64)
-    own = (probe * probe).sum(axis=1)[:, None]
-    for start in range(0, len(X), _PROBED_ROWS):
-        rows = scaler(X[start : start + _PROBED_ROWS]).astype(np.float64)
-        squared = own + (rows * rows).sum(axis=1) - 2 * probe @ rows.T
-        best = np.concatenate([best, squared], axis=1)
-        if best.shape[1] > k:
-            best.partition(k - 1, axis=1)
-            best = best[:, :k].copy()
-    return np.sqrt(np.maximum(best.max(axis=1), 0))

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from sklearn_hilander._clusters._known_clusters import KnownClusters
-from sklearn_hilander._persistence import (
+from sklearn_hilander._files._specs import (
     ArraySpec,
     SavedFileError,
     check_float,
     check_int,
     check_keys,
 )
-from sklearn_hilander._rows._embeddings import Embeddings, RowScaler
+from sklearn_hilander._rows._embeddings import Embeddings
+from sklearn_hilander._rows._row_scaler import RowScaler
 from sklearn_hilander._saved._constraint_arrays import (
     build_constraints,
     constraint_arrays,

@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_hilander._clusters._known_clusters import KnownGroups
 from sklearn_hilander._constraints._node_constraints import NodeConstraints
-from sklearn_hilander._persistence import ArraySpec, SavedFileError, check_int, check_keys
+from sklearn_hilander._files._specs import ArraySpec, SavedFileError, check_int, check_keys
 
 _PAIRS = ("must", "cannot")
 

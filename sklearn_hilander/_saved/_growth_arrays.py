@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklearn_hilander._persistence import (
+from sklearn_hilander._files._specs import (
     MAX_EXTENT,
     ArraySpec,
     SavedFileError,

@@ -15,18 +15,16 @@ import sklearn
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_hilander._models._architectures import Architecture
-from sklearn_hilander._models._model import Model
-from sklearn_hilander._persistence import (
-    FORMAT_VERSION,
+from sklearn_hilander._files._persistence import FORMAT_VERSION, read_file, write_file
+from sklearn_hilander._files._specs import (
     ArraySpec,
     SavedFileError,
     check_int,
     check_keys,
     check_list,
-    read_file,
-    write_file,
 )
+from sklearn_hilander._models._architectures import Architecture
+from sklearn_hilander._models._model import Model
 from sklearn_hilander._saved._cluster_arrays import (
     build_clusters,
     cluster_arrays,

@@ -20,16 +20,13 @@ import scipy
 import torch
 from scipy.sparse import issparse
 
-from sklearn_hilander._persistence import (
-    FORMAT_VERSION,
+from sklearn_hilander._files._persistence import FORMAT_VERSION, read_file, remove_file, write_file
+from sklearn_hilander._files._specs import (
     ArraySpec,
     SavedFileError,
     check_int,
     check_keys,
     check_list,
-    read_file,
-    remove_file,
-    write_file,
 )
 from sklearn_hilander._version import __version__
 

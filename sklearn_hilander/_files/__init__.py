@@ -1,0 +1,1 @@
+"""Named arrays in one file each: written whole or not at all, checked when read."""
