@@ -10,9 +10,9 @@ import torch
 from sklearn_hilander._levels._decode import decode_forest
 from sklearn_hilander._levels._hierarchy import grow_hierarchy, iterate_levels
 from sklearn_hilander._levels._lander import Lander
+from sklearn_hilander._levels._losses import lander_losses, linkage_mask
 from sklearn_hilander._levels._reference import reference_state_dict
 from sklearn_hilander._levels._scoring import LanderScorer, OracleScorer
-from sklearn_hilander._levels._training import lander_losses, linkage_mask
 from sklearn_hilander._search._neighbors import build_neighbor_graph
 from sklearn_hilander.metrics import pairwise_f_score
 

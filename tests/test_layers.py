@@ -59,13 +59,15 @@ ROOMS = {
     "_reference": set(),
     "_decode": {"_node_constraints", "_types"},
     "_layers": {"_affine", "_ops"},
+    "_losses": {"_types"},
     "_supernodes": {"_ops"},
     "_hierarchy": {"_supernodes", "_types"},
     "_lander": {"_affine", "_layers", "_ops", "_types"},
     "_level_record": {"_decode", "_node_constraints", "_types"},
     "_scoring": {"_lander", "_types"},
     "_training": {
-        "_checkpoint", "_decode", "_hierarchy", "_lander", "_neighbors", "_scoring", "_types",
+        "_checkpoint", "_decode", "_hierarchy", "_lander", "_losses", "_neighbors", "_scoring",
+        "_types",
     },
     # _flows/
     "_map_equation": {"_pairs"},
@@ -100,18 +102,24 @@ ROOMS = {
         "_cluster_pairs", "_flow", "_judge", "_linkage_model", "_node_constraints", "_pair_graph",
         "_pairs", "_stable_flow",
     },
+    "_lessons": {
+        "_cluster_pairs", "_judge", "_linkage_model", "_linkage_training", "_pairs", "_perceptron",
+    },
+    "_decoder_choice": {"_decoders", "_lessons", "_perceptron", "metrics"},
     "_relational": {
         "_cell_search", "_cluster_pairs", "_decoders", "_linkage_model", "_neighbors",
         "_pair_graph", "_pairs", "_perceptron", "_two_hops",
     },
-    "_cluster_rounds": {
-        "_cluster_pairs", "_judge", "_memory", "_merge_log", "_node_constraints", "_pair_graph",
-        "_pairs", "_relational", "_types",
+    "_nested_rounds": {
+        "_cluster_pairs", "_judge", "_merge_log", "_node_constraints", "_relational", "_types",
     },
     "_relational_training": {
-        "_checkpoint", "_cluster_pairs", "_decoders", "_judge", "_linkage_model",
-        "_linkage_training", "_pair_graph", "_pairs", "_perceptron", "_perceptron_training",
-        "_relational", "metrics",
+        "_checkpoint", "_decoder_choice", "_decoders", "_lessons", "_linkage_model",
+        "_linkage_training", "_pair_graph", "_perceptron", "_perceptron_training", "_relational",
+    },
+    "_cluster_rounds": {
+        "_cluster_pairs", "_memory", "_merge_log", "_nested_rounds", "_node_constraints",
+        "_pair_graph", "_pairs", "_relational", "_types",
     },
     # _clusters/
     "_membership": {"_types"},
@@ -151,9 +159,9 @@ ROOMS = {
     # _models/
     "_architectures": set(),
     "_model": {
-        "_architectures", "_cluster_rounds", "_growth", "_joining", "_known_clusters", "_lander",
-        "_memory", "_neighborhood", "_node_constraints", "_pairs", "_perceptron", "_relational",
-        "_row_judge", "_scoring", "_types",
+        "_architectures", "_growth", "_joining", "_known_clusters", "_lander", "_memory",
+        "_neighborhood", "_nested_rounds", "_node_constraints", "_pairs", "_perceptron",
+        "_relational", "_row_judge", "_scoring", "_types",
     },
     "_calibration": {"_graph_embedding", "_growth", "_model", "metrics"},
     "_meta_training": {
@@ -168,7 +176,7 @@ ROOMS = {
         "_cluster_pairs", "_decoders", "_linkage_model", "_perceptron", "_relational", "_row_judge",
         "_specs",
     },
-    "_growth_arrays": {"_cluster_pairs", "_cluster_rounds", "_merge_log", "_specs", "_types"},
+    "_growth_arrays": {"_cluster_pairs", "_merge_log", "_nested_rounds", "_specs", "_types"},
     "_cluster_arrays": {
         "_constraint_arrays", "_embeddings", "_growth_arrays", "_known_clusters", "_row_scaler",
         "_specs",
@@ -177,8 +185,9 @@ ROOMS = {
         "_architectures", "_lander", "_layers", "_model", "_perceptron", "_relational",
         "_relational_arrays", "_specs",
     },
+    "_parameters": {"_architectures", "_model_arrays", "_specs"},
     "_saving": {
-        "_architectures", "_cluster_arrays", "_model", "_model_arrays", "_persistence", "_specs",
+        "_cluster_arrays", "_model", "_model_arrays", "_parameters", "_persistence", "_specs",
         "_version",
     },
     # The estimator.

@@ -15,11 +15,12 @@ from sklearn_hilander._linkage._linkage_model import STAGES, Links
 from sklearn_hilander._linkage._linkage_training import N_FOLDS, LabelledGraph, assign_folds
 from sklearn_hilander._linkage._perceptron_training import PerceptronSettings
 from sklearn_hilander._models._model import Model
-from sklearn_hilander._rounds import _relational_training
+from sklearn_hilander._rounds import _decoder_choice
 from sklearn_hilander._rounds._cluster_rounds import cluster_by_relations
+from sklearn_hilander._rounds._decoder_choice import choose_decoder, f_of_classes
 from sklearn_hilander._rounds._judge import THRESHOLDS
 from sklearn_hilander._rounds._relational import RelationalModel, graph_builder
-from sklearn_hilander._rounds._relational_training import f_of_classes, train_relational
+from sklearn_hilander._rounds._relational_training import train_relational
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
 SETTINGS = PerceptronSettings(hidden_dim=24, learning_rate=1e-2, batch_size=512)
@@ -185,9 +186,9 @@ def test_another_decoder_is_taken_where_it_is_better_by_more_than_chance(monkeyp
     def partitions(kind, *_, every):
         yield from ((t, of_kind[kind]) for t in (0.6, 0.4))
 
-    monkeypatch.setattr(_relational_training, "partitions", partitions)
+    monkeypatch.setattr(_decoder_choice, "partitions", partitions)
     school = SimpleNamespace(y=y, links=None, start=None, out_of_fold_judge=lambda judges: None)
-    threshold, decoder, scores = _relational_training._calibrate([school], None)
+    threshold, decoder, scores = choose_decoder([school], None)
     assert decoder.kind == kind
     assert threshold == 0.4
     assert list(scores) == ["judge", "average", "flow"]
@@ -216,9 +217,9 @@ def test_the_threshold_is_higher_where_held_out_classes_do_not_tell_it(
     def partitions(kind, *_, every):
         yield from ((t, best if t in good else np.zeros_like(y)) for t in THRESHOLDS)
 
-    monkeypatch.setattr(_relational_training, "partitions", partitions)
+    monkeypatch.setattr(_decoder_choice, "partitions", partitions)
     school = SimpleNamespace(y=y, links=None, start=None, out_of_fold_judge=lambda judges: None)
-    threshold, _, _ = _relational_training._calibrate([school], None)
+    threshold, _, _ = choose_decoder([school], None)
     assert threshold == expected
 
 
@@ -234,9 +235,9 @@ def test_one_large_class_does_not_choose_the_threshold(monkeypatch):
     def partitions(kind, *_, every):
         yield from ((t, coarse if t < 0.25 else fine) for t in THRESHOLDS)
 
-    monkeypatch.setattr(_relational_training, "partitions", partitions)
+    monkeypatch.setattr(_decoder_choice, "partitions", partitions)
     school = SimpleNamespace(y=y, links=None, start=None, out_of_fold_judge=lambda judges: None)
-    threshold, _, _ = _relational_training._calibrate([school], None)
+    threshold, _, _ = choose_decoder([school], None)
     assert threshold >= 0.25
 
 

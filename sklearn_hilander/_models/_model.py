@@ -20,7 +20,7 @@ from sklearn_hilander._levels._scoring import LanderScorer, LocalScalingScorer, 
 from sklearn_hilander._linkage._perceptron import Perceptrons
 from sklearn_hilander._memory import check_clustering_memory
 from sklearn_hilander._models._architectures import UNTRAINED, Architecture
-from sklearn_hilander._rounds._cluster_rounds import judged_pairs, merges_below
+from sklearn_hilander._rounds._nested_rounds import judged_pairs, merges_below
 from sklearn_hilander._rounds._relational import RelationalModel
 from sklearn_hilander._types import Growth, Merges, NeighborGraph, concatenate_merges
 

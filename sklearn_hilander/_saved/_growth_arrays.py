@@ -14,8 +14,8 @@ from sklearn_hilander._files._specs import (
     check_list,
 )
 from sklearn_hilander._rounds._cluster_pairs import ClusterPairs
-from sklearn_hilander._rounds._cluster_rounds import Rounds
 from sklearn_hilander._rounds._merge_log import MergeLog
+from sklearn_hilander._rounds._nested_rounds import Rounds
 from sklearn_hilander._types import Growth, Merges
 
 MAX_LEVELS = 100_000

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -23,7 +21,6 @@ from sklearn_hilander._files._specs import (
     check_keys,
     check_list,
 )
-from sklearn_hilander._models._architectures import Architecture
 from sklearn_hilander._models._model import Model
 from sklearn_hilander._saved._cluster_arrays import (
     build_clusters,
@@ -33,28 +30,23 @@ from sklearn_hilander._saved._cluster_arrays import (
 )
 from sklearn_hilander._saved._model_arrays import (
     build_model,
-    check_architecture,
     describe_model,
     model_arrays,
     plan_model,
+)
+from sklearn_hilander._saved._parameters import (
+    LONGEST_TEXT,
+    PRETRAINED,
+    build_parameters,
+    describe_parameters,
 )
 from sklearn_hilander._version import __version__
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Names that `pretrained` may have, and the files that they stand for.
-PRETRAINED: dict[str, Path] = {
-    "default": Path(__file__).parent.parent / "weights" / "default.safetensors",
-}
-
 _CLASS = "HiLanderClustering"
 _HEADER = {"format", "class", "versions", "params", "model", "clusters", "fit"}
-# Not written. A cache is a folder of pickles and a checkpoint is replaced and deleted, so a file
-# must not be able to name one; the model in the file takes the place of `pretrained`, but for the
-# name of one that comes with the package.
-_DROPPED = ("memory", "checkpoint", "pretrained")
-_LONGEST_TEXT = 10_000
 
 
 class SavingMixin:
@@ -114,7 +106,7 @@ class SavingMixin:
             "format": FORMAT_VERSION,
             "class": _CLASS,
             "versions": _versions(),
-            "params": _describe_params(self.get_params(deep=False)),
+            "params": describe_parameters(self.get_params(deep=False)),
             "model": describe_model(state["_model"]),
             "clusters": None,
             "fit": None,
@@ -157,7 +149,7 @@ class SavingMixin:
         """
         header, arrays = read_file(os.fspath(path), _plan)
         try:
-            estimator = cls(**_build_params(header["params"], cls._get_param_names()))
+            estimator = cls(**build_parameters(header["params"], cls._get_param_names()))
             estimator._validate_params()
             model = build_model(header["model"], arrays)
             clusters = None
@@ -256,62 +248,9 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _describe_params(params: dict[str, object]) -> dict[str, object]:
-    """Constructor parameters in JSON types."""
-    out: dict[str, object] = {}
-    for name, value in params.items():
-        if name in _DROPPED and not _is_name(value):
-            value = None
-        elif isinstance(value, Architecture):
-            value = asdict(value)
-        elif isinstance(value, np.generic):
-            value = value.item()
-        if name == "random_state" and not (value is None or isinstance(value, int)):
-            raise SavedFileError(
-                "random_state is a generator, whose state is not written: call "
-                "set_params(random_state=...) with an integer or None, then save."
-            )
-        if not (value is None or isinstance(value, (bool, int, float, str, dict))):
-            raise SavedFileError(
-                f"{name} is a {type(value).__name__}, which cannot be written: set another value "
-                "with set_params, then save."
-            )
-        out[name] = value
-    return out
-
-
-def _build_params(description: dict, known: list[str]) -> dict[str, object]:
-    """Constructor parameters; the estimator checks their range.
-
-    One that is missing is younger than the file, and keeps its default.
-    """
-    params = dict(description)
-    if unknown := sorted(params.keys() - set(known)):
-        raise SavedFileError(f"unknown parameters: {', '.join(unknown)[:200]}.")
-    for name, value in params.items():
-        if name == "architecture" and isinstance(value, dict):
-            params[name] = check_architecture(value)
-        elif not (value is None or isinstance(value, (bool, int, float, str))):
-            raise SavedFileError(f"the parameter {name} is of an unknown type.")
-        elif isinstance(value, str) and len(value) > _LONGEST_TEXT:
-            raise SavedFileError(f"the parameter {name} is too long.")
-        if (
-            name in _DROPPED
-            and value is not None
-            and not (name == "pretrained" and _is_name(value))
-        ):
-            raise SavedFileError(f"the parameter {name} is never read from a file.")
-    return params
-
-
-def _is_name(value: object) -> bool:
-    """Whether this names a model that comes with the package."""
-    return isinstance(value, str) and value in PRETRAINED
-
-
 def _check_texts(mapping: object, where: str) -> None:
     if not isinstance(mapping, dict):
         raise SavedFileError(f"{where} are not an object.")
     for value in mapping.values():
-        if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
             raise SavedFileError(f"{where} are not texts.")
