@@ -8,7 +8,8 @@ from made_links import coarsens, contiguous, links_of, pool_slowly, random_links
 from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._graph._pairs import unit_rows
-from sklearn_hilander._rounds._cluster_pairs import cluster_relations, merge, single_samples
+from sklearn_hilander._rounds._cluster_merges import merge
+from sklearn_hilander._rounds._cluster_pairs import cluster_relations, single_samples
 
 seeds = st.integers(0, 10**6)
 FIELDS = ("labels", "sizes", "inner_p", "inner_count", "i", "j", "p", "count", "log_odds")
@@ -59,14 +60,33 @@ def test_wide_views_are_reduced_to_their_main_axes(rng):
     np.testing.assert_allclose(sums @ sums.T, unit @ unit.T, atol=1e-3)
 
 
-@given(seed=seeds, n=st.integers(2, 25), share=st.floats(0, 1), n_merges=st.integers(0, 3))
-@settings(max_examples=50, deadline=None)
-def test_merging_is_pooling_the_samples(seed, n, share, n_merges):
+def test_relations_are_those_among_the_pairs_beside(rng):
+    clusters = single_samples(random_links(rng, 60, 0.08), random_weights(rng, 60))
+    clusters, _ = merge(clusters, np.arange(0, 30, 3), np.arange(1, 31, 3))
+    rows = np.array([7, 2])
+    near, at = clusters.beside(rows)
+    assert 2 < len(near.i) < len(clusters.i) / 2
+    np.testing.assert_array_equal([near.i[at], near.j[at]], [clusters.i[rows], clusters.j[rows]])
+    expected = cluster_relations(clusters, rows)
+    np.testing.assert_array_equal(cluster_relations(near, at), expected)
+    every = np.arange(len(clusters.i))
+    assert clusters.beside(every)[0] is clusters
+
+
+@given(
+    seed=seeds,
+    n=st.integers(2, 25),
+    share=st.floats(0, 1),
+    n_merges=st.integers(0, 3),
+    joined_share=st.sampled_from([0, 0.02, 0.1, 0.3]),
+)
+@settings(max_examples=100, deadline=None)
+def test_merging_is_pooling_the_samples(seed, n, share, n_merges, joined_share):
     rng = np.random.default_rng(seed)
     clusters = start = single_samples(random_links(rng, n, share), random_weights(rng, n))
     for _ in range(n_merges):
         before = clusters
-        chosen = rng.random(len(before.i)) < 0.3
+        chosen = rng.random(len(before.i)) < joined_share
         a, b = before.i[chosen], before.j[chosen]
         clusters, new_of = merge(before, a, b)
         joined = sp.coo_array((np.ones(len(a)), (a, b)), shape=(before.n_clusters,) * 2)
@@ -76,6 +96,8 @@ def test_merging_is_pooling_the_samples(seed, n, share, n_merges):
         assert coarsens(expected, new_of)
         assert coarsens(new_of, expected)
         np.testing.assert_array_equal(clusters.labels, new_of[before.labels])
+        assert (np.diff(clusters.i * clusters.n_clusters + clusters.j) > 0).all()
+        assert (clusters.i < clusters.j).all()
     assert contiguous(clusters.labels)
     fields, sums = pool_slowly(start, clusters.labels)
     for name, expected in fields.items():
@@ -83,6 +105,17 @@ def test_merging_is_pooling_the_samples(seed, n, share, n_merges):
         np.testing.assert_allclose(found, np.reshape(expected, found.shape), rtol=1e-4, atol=1e-4)
     for found, expected in zip(clusters.sums, sums, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_order_of_pairs_does_not_matter_to_what_they_merge_to(rng):
+    start = single_samples(random_links(rng, 30, 0.3), random_weights(rng, 30))
+    turned = start.take(rng.permutation(len(start.i)))
+    for name in FIELDS:
+        expected, found = (
+            getattr(merge(clusters, np.array([3]), np.array([8]))[0], name)
+            for clusters in (start, turned)
+        )
+        np.testing.assert_allclose(found, expected)
 
 
 def test_merging_leaves_what_was_there_alone(rng):

@@ -97,10 +97,11 @@ ROOMS = {
     # _rounds/
     "_merge_log": {"_types"},
     "_cluster_pairs": {"_linkage_model", "_pair_table", "_pairs"},
-    "_judge": {"_cluster_pairs", "_node_constraints", "_pairs"},
+    "_cluster_merges": {"_cluster_pairs"},
+    "_judge": {"_cluster_merges", "_cluster_pairs", "_node_constraints", "_pairs"},
     "_decoders": {
-        "_cluster_pairs", "_flow", "_judge", "_linkage_model", "_node_constraints", "_pair_graph",
-        "_pairs", "_stable_flow",
+        "_cluster_merges", "_cluster_pairs", "_flow", "_judge", "_linkage_model",
+        "_node_constraints", "_pair_graph", "_pairs", "_stable_flow",
     },
     "_lessons": {
         "_cluster_pairs", "_judge", "_linkage_model", "_linkage_training", "_pairs", "_perceptron",
@@ -111,15 +112,16 @@ ROOMS = {
         "_pair_graph", "_pairs", "_perceptron", "_two_hops",
     },
     "_nested_rounds": {
-        "_cluster_pairs", "_judge", "_merge_log", "_node_constraints", "_relational", "_types",
+        "_cluster_merges", "_cluster_pairs", "_judge", "_merge_log", "_node_constraints",
+        "_relational", "_types",
     },
     "_relational_training": {
         "_checkpoint", "_decoder_choice", "_decoders", "_lessons", "_linkage_model",
         "_linkage_training", "_pair_graph", "_perceptron", "_perceptron_training", "_relational",
     },
     "_cluster_rounds": {
-        "_cluster_pairs", "_memory", "_merge_log", "_nested_rounds", "_node_constraints",
-        "_pair_graph", "_pairs", "_relational", "_types",
+        "_cluster_merges", "_cluster_pairs", "_memory", "_merge_log", "_nested_rounds",
+        "_node_constraints", "_pair_graph", "_pairs", "_relational", "_types",
     },
     # _clusters/
     "_membership": {"_types"},

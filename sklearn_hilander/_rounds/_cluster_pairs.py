@@ -1,4 +1,4 @@
-"""Clusters of a round, pair by pair: how the two stand to each other, and what they merge to."""
+"""Clusters of a round, pair by pair: how the two stand to each other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._graph._pair_table import Columns
 from sklearn_hilander._graph._pairs import (
@@ -67,6 +65,27 @@ class ClusterPairs:
         """The same clusters with some of the pairs alone."""
         names = ("i", "j", "p", "count", "log_odds", "largest")
         return replace(self, **{name: getattr(self, name)[pairs] for name in names})
+
+    def beside(self, pairs: np.ndarray) -> tuple[ClusterPairs, np.ndarray]:
+        """The same with what decides the relations of a few pairs alone: those of their ends.
+
+        Parameters
+        ----------
+        pairs : ndarray of shape (n_rows,), int64
+
+        Returns
+        -------
+        clusters : ClusterPairs
+            Itself, where that would be most of the pairs.
+        pairs : ndarray of shape (n_rows,), int64
+            Where they are among these.
+        """
+        is_end = np.zeros(self.n_clusters, dtype=bool)
+        is_end[self.i[pairs]] = is_end[self.j[pairs]] = True
+        near = is_end[self.i] | is_end[self.j]
+        if 2 * np.count_nonzero(near) > len(near):
+            return self, pairs
+        return self.take(near), (np.cumsum(near) - 1)[pairs]
 
 
 def single_samples(
@@ -180,59 +199,6 @@ def relations_of(clusters: ClusterPairs) -> Callable[[slice | np.ndarray], np.nd
         return out.stack()
 
     return relations
-
-
-def merge(clusters: ClusterPairs, a: np.ndarray, b: np.ndarray) -> tuple[ClusterPairs, np.ndarray]:
-    """Join pairs of clusters, and what they are connected to.
-
-    Returns
-    -------
-    clusters : ClusterPairs
-    new_of : ndarray of shape (n_clusters_before,), int64
-    """
-    c, n = clusters, clusters.n_clusters
-    joined = sp.coo_array((np.ones(len(a)), (a, b)), shape=(n, n))
-    m, new_of = connected_components(joined, directed=False)
-    new_of = new_of.astype(np.int64)
-    pool = sp.csr_array((np.ones(n, np.float32), (new_of, np.arange(n))), shape=(m, n))
-    i, j = new_of[c.i], new_of[c.j]
-    inner = i == j
-    keys = (np.minimum(i, j) * m + np.maximum(i, j))[~inner]
-    unique, position = np.unique(keys, return_inverse=True)
-    largest = np.zeros(len(unique), dtype=np.float32)
-    np.maximum.at(largest, position, c.largest[~inner])
-
-    def across(values: np.ndarray) -> np.ndarray:
-        # Counts of nothing are integers, whatever the weights.
-        return np.bincount(position, values[~inner], len(unique)).astype(np.float64, copy=False)
-
-    def within(before: np.ndarray, values: np.ndarray) -> np.ndarray:
-        return np.bincount(new_of, before, m) + np.bincount(i[inner], values[inner], m)
-
-    return replace(
-        c,
-        labels=new_of[c.labels],
-        sizes=pool @ c.sizes,
-        sums=tuple(pool @ sums for sums in c.sums),
-        inner_p=within(c.inner_p, c.p),
-        inner_count=within(c.inner_count, c.count),
-        i=unique // m,
-        j=unique % m,
-        p=across(c.p),
-        count=across(c.count),
-        log_odds=across(c.log_odds),
-        largest=largest,
-    ), new_of
-
-
-def apart_in(partition: np.ndarray, clusters: ClusterPairs) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of clusters that connect all those of each part of the samples."""
-    part = np.zeros(clusters.n_clusters, dtype=np.int64)
-    part[clusters.labels] = partition
-    order = np.argsort(part, kind="stable")
-    a, b = order[:-1], order[1:]
-    same = part[a] == part[b]
-    return np.minimum(a, b)[same], np.maximum(a, b)[same]
 
 
 def _squared_lengths(rows: np.ndarray) -> np.ndarray:

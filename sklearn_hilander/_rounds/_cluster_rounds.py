@@ -15,7 +15,8 @@ from sklearn_hilander._constraints._node_constraints import NodeConstraints
 from sklearn_hilander._graph._pair_graph import PairGraph, PairGraphBuilder
 from sklearn_hilander._graph._pairs import pair_sum
 from sklearn_hilander._memory import give_back_memory
-from sklearn_hilander._rounds._cluster_pairs import merge, single_samples
+from sklearn_hilander._rounds._cluster_merges import merge
+from sklearn_hilander._rounds._cluster_pairs import single_samples
 from sklearn_hilander._rounds._merge_log import MergeLog
 from sklearn_hilander._rounds._nested_rounds import Rounds, rounds_through
 from sklearn_hilander._rounds._relational import RelationalModel

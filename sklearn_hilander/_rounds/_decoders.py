@@ -17,7 +17,8 @@ from sklearn_hilander._flows._stable_flow import share_kept, stable_flow
 from sklearn_hilander._graph._pair_graph import PairGraph
 from sklearn_hilander._graph._pairs import pair_dot
 from sklearn_hilander._linkage._linkage_model import Links
-from sklearn_hilander._rounds._cluster_pairs import ClusterPairs, apart_in, merge
+from sklearn_hilander._rounds._cluster_merges import apart_in, merge
+from sklearn_hilander._rounds._cluster_pairs import ClusterPairs
 from sklearn_hilander._rounds._judge import Judge, run_rounds
 
 # What meta-training chooses from, and all there are.

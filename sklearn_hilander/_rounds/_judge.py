@@ -14,7 +14,8 @@ import numpy as np
 
 from sklearn_hilander._constraints._node_constraints import NodeConstraints
 from sklearn_hilander._graph._pairs import pair_max
-from sklearn_hilander._rounds._cluster_pairs import BLOCK_PAIRS, ClusterPairs, merge, relations_of
+from sklearn_hilander._rounds._cluster_merges import merge
+from sklearn_hilander._rounds._cluster_pairs import BLOCK_PAIRS, ClusterPairs, relations_of
 
 THRESHOLDS = tuple(np.round(np.concatenate([[0.98], np.arange(0.95, 0.14, -0.05)]), 2).tolist())
 # Where a hierarchy goes on, once the last threshold of the clustering is reached.
@@ -33,6 +34,8 @@ def _judge_pairs(
     """Probability of each of these pairs; and their relations, if they are wanted as a whole."""
     if blind and not whole:
         return None, judge(clusters if rows is None else clusters.take(rows), _NONE)
+    if rows is not None:
+        clusters, rows = clusters.beside(rows)
     some_relations = relations_of(clusters)
     if whole:
         every = slice(None) if rows is None else rows

@@ -9,12 +9,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_hilander._constraints._node_constraints import NodeConstraints
-from sklearn_hilander._rounds._cluster_pairs import (
-    ClusterPairs,
-    apart_in,
-    cluster_relations,
-    merge,
-)
+from sklearn_hilander._rounds._cluster_merges import apart_in, merge
+from sklearn_hilander._rounds._cluster_pairs import ClusterPairs, cluster_relations
 from sklearn_hilander._rounds._judge import run_rounds
 from sklearn_hilander._rounds._merge_log import MergeLog
 from sklearn_hilander._rounds._relational import RelationalModel
