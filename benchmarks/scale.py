@@ -27,8 +27,6 @@ import numpy as np
 from benchmarks.machine import describe_gpu, describe_machine, peak_memory_mb, start_of_memory
 
 N_META = 3_000
-# What HiLanderClustering looks at when it is not told.
-_N_NEIGHBORS = 40
 _PROGRESS_SECONDS = 20
 # What the time of our own methods goes to: rooms and their functions. Where one calls another, its
 # time is counted with the inner one alone.
@@ -149,6 +147,7 @@ def run_method(
 ) -> tuple[dict, dict]:
     """Labels, or nothing for a search alone, and CPU seconds a stage."""
     stages: dict[str, float] = {}
+    searched = _searched(n_neighbors)
     if method == "search":
         import torch
 
@@ -161,7 +160,7 @@ def run_method(
         # In the order that all our methods have them in: twice as quick at 100,000 rows.
         rows = canonical_embeddings(X, RowScaler("cosine")).features
         on_device = torch.from_numpy(rows).to(resolve_device("auto"))
-        build_neighbor_graph(on_device, n_neighbors or _N_NEIGHBORS, n_threads=n_jobs).indices.cpu()
+        build_neighbor_graph(on_device, searched, n_threads=n_jobs).indices.cpu()
         return {}, stages
     if method in ("default", "untrained", *TRAINED):
         from sklearn_hilander import HiLanderClustering
@@ -181,7 +180,7 @@ def run_method(
 
         return {"labels": np.asarray(evoc.EVoC().fit_predict(X))}, stages
     if method in ("hnswlib", "faiss"):
-        _search_of_peer(method, X, n_jobs, n_neighbors or _N_NEIGHBORS)
+        _search_of_peer(method, X, n_jobs, searched)
         return {}, stages
     if method == "fast_hdbscan":
         import fast_hdbscan
@@ -193,6 +192,13 @@ def run_method(
 
         return {"labels": HDBSCAN(min_cluster_size=5, copy=True).fit_predict(X)}, stages
     raise ValueError(method)
+
+
+def _searched(n_neighbors: int | None) -> int:
+    """Neighbours that are searched for: as many as asked, else those of the default."""
+    from sklearn_hilander._models._architectures import ARCHITECTURES
+
+    return n_neighbors or ARCHITECTURES["relational"].n_neighbors
 
 
 def _search_of_peer(method: str, X: np.ndarray, n_jobs: int, n_neighbors: int) -> None:
@@ -236,7 +242,7 @@ def measure(args: argparse.Namespace) -> dict:
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
         "memory_above_input_mb": max(0.0, peak_memory_mb() - before),
-        "memory_target_mb": (3 * X.nbytes + 60 * len(X) * (args.n_neighbors or _N_NEIGHBORS)) / 1e6,
+        "memory_target_mb": (3 * X.nbytes + 60 * len(X) * _searched(args.n_neighbors)) / 1e6,
         "input_mb": X.nbytes / 1e6,
         "stages": stages,
         **describe_gpu(),

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._graph._pairs import unit_rows
 from sklearn_hilander._rounds._cluster_merges import merge
-from sklearn_hilander._rounds._cluster_pairs import cluster_relations, single_samples
+from sklearn_hilander._rounds._cluster_pairs import cluster_relations, relations_of, single_samples
 
 seeds = st.integers(0, 10**6)
 FIELDS = ("labels", "sizes", "inner_p", "inner_count", "i", "j", "p", "count", "log_odds")
@@ -46,7 +46,7 @@ def test_relations_of_some_pairs_are_those_among_all(rng):
     clusters, _ = merge(clusters, np.array([0, 3]), np.array([1, 4]))
     rows = rng.permutation(len(clusters.i))[:5]
     relations = cluster_relations(clusters)
-    np.testing.assert_array_equal(cluster_relations(clusters, rows), relations[rows])
+    np.testing.assert_array_equal(relations_of(clusters)(rows), relations[rows])
     np.testing.assert_array_equal(clusters.take(rows).largest, clusters.largest[rows])
 
 
@@ -67,8 +67,8 @@ def test_relations_are_those_among_the_pairs_beside(rng):
     near, at = clusters.beside(rows)
     assert 2 < len(near.i) < len(clusters.i) / 2
     np.testing.assert_array_equal([near.i[at], near.j[at]], [clusters.i[rows], clusters.j[rows]])
-    expected = cluster_relations(clusters, rows)
-    np.testing.assert_array_equal(cluster_relations(near, at), expected)
+    expected = relations_of(clusters)(rows)
+    np.testing.assert_array_equal(relations_of(near)(at), expected)
     every = np.arange(len(clusters.i))
     assert clusters.beside(every)[0] is clusters
 

@@ -229,11 +229,12 @@ ROOMS = {
     },
 }  # fmt: skip
 OUTSIDERS = {"hnswlib": "_neighbors", "torch_scatter": "_ops", "safetensors": "_persistence"}
-FLOOR_OF = {
-    path.stem: level
+ON_FLOORS = [
+    (path.stem, level)
     for level, folder in enumerate(FLOORS)
     for path in (PACKAGE / folder).glob("_[a-z]*.py")
-}
+]
+FLOOR_OF = dict(ON_FLOORS)
 # What gathers the others, for Python and for a command line.
 MAIN = {"__init__", "__main__"}
 ARCHITECTURE = PACKAGE.parent / "docs" / "architecture.rst"
@@ -272,7 +273,7 @@ def test_a_room_imports_only_what_it_may(path):
 def test_every_room_is_in_the_table_under_one_name():
     alone = [path.stem for path in PACKAGE.glob("*.py")]
     folders = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
-    on_floors = [path.stem for folder in FLOORS for path in (PACKAGE / folder).glob("_[a-z]*.py")]
+    on_floors = [room for room, _ in ON_FLOORS]
     assert sorted([*alone, *folders, *on_floors]) == sorted([*ROOMS, *FLOORS])
 
 

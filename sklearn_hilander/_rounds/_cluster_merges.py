@@ -38,24 +38,23 @@ def merge(clusters: ClusterPairs, a: np.ndarray, b: np.ndarray) -> tuple[Cluster
     inner = low == high
     hit = (is_joined[low] | is_joined[high]) & ~inner
     left = np.flatnonzero(~(hit | inner))
-    keys, position = np.unique(low[hit] * m + high[hit], return_inverse=True)
-    largest = np.zeros(len(keys), dtype=np.float32)
+    keys = low * m + high
+    summed, position = np.unique(keys[hit], return_inverse=True)
+    largest = np.zeros(len(summed), dtype=np.float32)
     np.maximum.at(largest, position, c.largest[hit])
-    left_keys = low[left] * m + high[left]
-    if not (left_keys[1:] > left_keys[:-1]).all():
-        order = np.argsort(left_keys)
-        left, left_keys = left[order], left_keys[order]
-    at = np.searchsorted(left_keys, keys)
+    keys = np.concatenate([keys[left], summed])
+    # As a rule two ascending runs, which a stable sort has only to merge.
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
 
     def across(values: np.ndarray) -> np.ndarray:
         # Counts of nothing are integers, whatever the weights.
-        sums = np.bincount(position, values[hit], len(keys)).astype(np.float64, copy=False)
-        return np.insert(values[left].astype(np.float64, copy=False), at, sums)
+        sums = np.bincount(position, values[hit], len(summed)).astype(np.float64, copy=False)
+        return np.concatenate([values[left], sums])[order]
 
     def within(before: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.bincount(new_of, before, m) + np.bincount(low[inner], values[inner], m)
 
-    every = np.insert(left_keys, at, keys)
     return replace(
         c,
         labels=new_of[c.labels],
@@ -63,12 +62,12 @@ def merge(clusters: ClusterPairs, a: np.ndarray, b: np.ndarray) -> tuple[Cluster
         sums=tuple(pooled(sums) for sums in c.sums),
         inner_p=within(c.inner_p, c.p),
         inner_count=within(c.inner_count, c.count),
-        i=every // m,
-        j=every % m,
+        i=keys // m,
+        j=keys % m,
         p=across(c.p),
         count=across(c.count),
         log_odds=across(c.log_odds),
-        largest=np.insert(c.largest[left], at, largest),
+        largest=np.concatenate([c.largest[left], largest])[order],
     ), new_of
 
 

@@ -131,7 +131,7 @@ def single_samples(
     )
 
 
-def cluster_relations(clusters: ClusterPairs, rows: np.ndarray | None = None) -> np.ndarray:
+def cluster_relations(clusters: ClusterPairs) -> np.ndarray:
     """Relations of each pair of clusters; the first column is the mean probability.
 
     Mean, log-odds and largest probability across; each against the best that either end has
@@ -142,14 +142,12 @@ def cluster_relations(clusters: ClusterPairs, rows: np.ndarray | None = None) ->
     Parameters
     ----------
     clusters : ClusterPairs
-    rows : ndarray of shape (n_rows,), int64, optional
-        The pairs to be described, among all of them; by default each.
 
     Returns
     -------
-    ndarray of shape (n_rows, n_relations), float32
+    ndarray of shape (n_pairs, n_relations), float32
     """
-    return relations_of(clusters)(slice(None) if rows is None else rows)
+    return relations_of(clusters)(slice(None))
 
 
 def relations_of(clusters: ClusterPairs) -> Callable[[slice | np.ndarray], np.ndarray]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sklearn_hilander._device import in_threads
+from sklearn_hilander._device import even_slices, in_threads
 
 # So few that a chunk stays in the processor's cache: twice as quick.
 _CHUNK_ROWS = 1_024
@@ -14,8 +14,7 @@ _CHUNK_ROWS = 1_024
 
 def chunk_by_chunk(do: Callable[[slice], None], n_rows: int) -> None:
     """Do something with each chunk of rows, on as many threads as torch may use."""
-    starts = range(0, n_rows, _CHUNK_ROWS)
-    in_threads(lambda start: do(slice(start, min(start + _CHUNK_ROWS, n_rows))), starts)
+    in_threads(do, even_slices(n_rows, _CHUNK_ROWS))
 
 
 def hash_rows(X: np.ndarray, scaler: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
