@@ -14,7 +14,7 @@ from sklearn_hilander._search._exact_search import search_exact
 from sklearn_hilander._types import NeighborGraph
 
 # Rows from which approximate searches save so much processor time that what they miss is made up
-# for, by cells and by hnsw; figures in docs/user_guide.rst.
+# for, by cells and by hnsw; figures in docs/speed.rst.
 AUTO_BRUTE_MAX_ROWS, AUTO_BRUTE_MAX_EUCLIDEAN = 20_000, 50_000
 # The same on a GPU, by cells alone.
 AUTO_BRUTE_MAX_ON_DEVICE = 300_000
