@@ -29,13 +29,13 @@ ROOMS = {
     "_checkpoint": {"_persistence", "_specs", "_version"},
     # _graph/
     "_pair_table": set(),
-    "_pairs": set(),
+    "_pairs": {"_device"},
     "_adjacency": {"_ops", "_pairs"},
     "_common_neighbors": {"_adjacency", "_device"},
     "_pair_graph": {"_adjacency", "_common_neighbors", "_pairs"},
     # _search/
-    "_cells": set(),
     "_integer_rows": set(),
+    "_cells": {"_device"},
     "_device_search": {"_ops"},
     "_exact_search": {"_device"},
     "_two_hops": {"_device", "_pairs"},
@@ -77,8 +77,8 @@ ROOMS = {
     "_flow_relations": {"_flow", "_pair_table", "_pairs"},
     "_stable_flow": {"_device", "_flow", "_pair_graph", "metrics"},
     # _linkage/
-    "_crowding": {"_pairs"},
     "_perceptron": {"_device", "_pair_table"},
+    "_crowding": {"_pairs"},
     "_perceptron_training": {"_checkpoint", "_pairs", "_perceptron"},
     "_closeness": {"_pair_graph", "_pair_table", "_pairs"},
     "_whitening": {"_pair_graph", "_pairs"},
@@ -138,9 +138,9 @@ ROOMS = {
         "_types",
     },
     # _incoming/
-    "_row_judge": {"_neighbors", "_pair_table", "_pairs", "_perceptron"},
     "_distance_joining": {"_known_clusters"},
     "_kept_rows": {"_embeddings", "_known_clusters", "_node_constraints", "_row_constraints"},
+    "_row_judge": {"_neighbors", "_pair_table", "_pairs", "_perceptron"},
     "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron_training", "_row_judge"},
     "_opening": {
         "_clustering", "_embeddings", "_growth", "_known_clusters", "_level_record", "_merge_tree",

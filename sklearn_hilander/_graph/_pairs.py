@@ -11,6 +11,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from sklearn_hilander._device import in_threads
+
 _CHUNK_PAIRS = 200_000
 # Nodes of a block whose edges are taken at once.
 _BLOCK_ROWS = 16_384
@@ -71,18 +73,26 @@ def pair_dot(Z: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """
     out = np.empty(len(i), dtype=np.float32)
     rows = torch.from_numpy(np.ascontiguousarray(Z))
-    start = 0
+
+    def block(part: slice) -> None:
+        of_part = i[part]
+        first, after = of_part[0], of_part[-1] + 1
+        pointers = np.searchsorted(of_part, np.arange(first, after + 1))
+        out[part] = dot_at(rows[first:after], rows, pointers, j[part]).numpy()
+
     with sparse_quietly():
-        while start < len(i):
-            # Whole rows: the pairs of a first node are together.
-            first = i[start]
-            after = i[min(start + _CHUNK_PAIRS, len(i)) - 1] + 1
-            pointers = start + np.searchsorted(i[start:], np.arange(first, after + 1))
-            part = slice(start, pointers[-1])
-            of_block = dot_at(rows[first:after], rows, pointers - start, j[part])
-            out[part] = of_block.numpy()
-            start = part.stop
+        in_threads(block, _whole_rows(i))
     return out
+
+
+def _whole_rows(i: np.ndarray) -> Iterator[slice]:
+    """Slices of ascending numbers, of about so many each, no number in two of them."""
+    start = 0
+    while start < len(i):
+        last = i[min(start + _CHUNK_PAIRS, len(i)) - 1]
+        stop = start + int(np.searchsorted(i[start:], last, side="right"))
+        yield slice(start, stop)
+        start = stop
 
 
 @contextmanager

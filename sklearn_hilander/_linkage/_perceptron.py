@@ -17,8 +17,8 @@ from sklearn_hilander._graph._pair_table import PairTable
 N_LAYERS = 3
 # Standardised features are held within this many standard deviations.
 CLAMP = 6.0
-# So few that a block's features, and a network's activations, stay in the cache.
-_PREDICT_ROWS, _NETWORK_ROWS = 4_096, 2_048
+# Rows of a block of features, and so few of a network's that its activations stay in the cache.
+_PREDICT_ROWS, _NETWORK_ROWS = 16_384, 2_048
 
 
 @dataclass(frozen=True)

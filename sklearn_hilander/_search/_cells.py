@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
+
+from sklearn_hilander._device import in_threads
 
 # Rows of a cell on average, and rows of each that its centroid is found from.
 CELL_ROWS = 330
@@ -17,6 +19,9 @@ _GROUP_SHARE, _FEWEST_GROUPS = 0.125, 6
 # Towards the axis along which centroids differ most.
 _POWER_STEPS = 8
 _TINY = 1e-30
+
+# Unit rows -> their cosines with some centroids, and the numbers of these; None if they are all.
+_Cosines = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 
 def cell_centroids(rows: np.ndarray) -> np.ndarray:
@@ -55,8 +60,11 @@ def nearest_cells(rows: np.ndarray, centroids: np.ndarray, n_nearest: int) -> np
     """
     out = np.empty((len(rows), n_nearest), dtype=np.int32)
     grouped = len(centroids) > _MOST_CELLS
-    search = _products_in_groups if grouped else _products
-    for part, near, numbers in search(rows, centroids):
+    cosines = _cosines_in_groups(centroids) if grouped else _cosines(centroids)
+
+    def block(start: int) -> None:
+        part = slice(start, start + _BLOCK_ROWS)
+        near, numbers = cosines(_directions(rows[part]))
         if n_nearest == 1:
             best = near.argmax(axis=1)[:, None]
         else:
@@ -64,6 +72,8 @@ def nearest_cells(rows: np.ndarray, centroids: np.ndarray, n_nearest: int) -> np
             order = np.argsort(-np.take_along_axis(near, best, 1), axis=1, kind="stable")
             best = np.take_along_axis(best, order, 1)
         out[part] = best if numbers is None else np.take_along_axis(numbers, best, 1)
+
+    in_threads(block, range(0, len(rows), _BLOCK_ROWS))
     return out
 
 
@@ -102,19 +112,13 @@ def _by_halves(centroids: np.ndarray, which: np.ndarray) -> np.ndarray:
     return np.concatenate([_by_halves(centroids, part) for part in (which[:half], which[half:])])
 
 
-def _products(
-    rows: np.ndarray, centroids: np.ndarray
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-    """Some rows, and their cosines with the centroids."""
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        part = slice(start, min(start + _BLOCK_ROWS, len(rows)))
-        yield part, _directions(rows[part]) @ centroids.T, None
+def _cosines(centroids: np.ndarray) -> _Cosines:
+    """With all centroids."""
+    return lambda directions: (directions @ centroids.T, None)
 
 
-def _products_in_groups(
-    rows: np.ndarray, centroids: np.ndarray
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-    """Some rows, cosines with the centroids in the nearest groups, and the numbers of these."""
+def _cosines_in_groups(centroids: np.ndarray) -> _Cosines:
+    """With the centroids in the nearest groups."""
     n_groups = int(len(centroids) ** 0.5)
     width = -(-len(centroids) // n_groups)
     # Of equal sizes; places left over, in the last ones, are -1.
@@ -125,17 +129,19 @@ def _products_in_groups(
     middles = _directions(np.stack([centroids[of[of >= 0]].mean(axis=0) for of in members]))
     n_groups = len(members)
     n_near = min(n_groups, max(_FEWEST_GROUPS, round(_GROUP_SHARE * n_groups)))
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        part = slice(start, min(start + _BLOCK_ROWS, len(rows)))
-        block = _directions(rows[part])
-        groups = np.argpartition(block @ middles.T, n_groups - n_near, axis=1)[:, -n_near:]
-        near = np.empty((len(block), n_near, width), dtype=np.float32)
+
+    def cosines(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        groups = np.argpartition(directions @ middles.T, n_groups - n_near, axis=1)[:, -n_near:]
+        near = np.empty((len(directions), n_near, width), dtype=np.float32)
         for group in range(n_groups):
             row, place = np.nonzero(groups == group)
-            near[row, place] = block[row] @ centroids[members[group]].T
+            near[row, place] = directions[row] @ centroids[members[group]].T
         numbers = members[groups]
         near[numbers < 0] = -np.inf
-        yield part, near.reshape(len(block), -1), numbers.reshape(len(block), -1)
+        n_rows = len(directions)
+        return near.reshape(n_rows, -1), numbers.reshape(n_rows, -1)
+
+    return cosines
 
 
 def _directions(rows: np.ndarray) -> np.ndarray:
