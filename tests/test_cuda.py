@@ -91,6 +91,18 @@ def test_the_default_searches_there(monkeypatch):
     assert set(searched) == {"cuda"}
 
 
+def test_what_does_not_fit_is_searched_on_the_cpu():
+    expected = HiLanderClustering(device="cpu").fit_predict(X)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-9)
+    try:
+        with pytest.warns(RuntimeWarning, match="more memory than cuda"):
+            labels = HiLanderClustering(device="cuda").fit_predict(X)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    np.testing.assert_array_equal(labels, expected)
+
+
 def test_cells():
     rows = torch.nn.functional.normalize(torch.randn(3_000, 8, device="cuda"))
     exact = build_neighbor_graph(rows, 10, algorithm="brute")

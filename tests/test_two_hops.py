@@ -2,6 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_clusters
 
 from sklearn_hilander._device import thread_limit
@@ -132,3 +133,24 @@ def test_threads_find_the_same_and_leave_the_filters_of_warnings_alone(rng, monk
         assert list(warnings.filters) == filters
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_a_device_has_no_memory_for_the_cpu_searches(rng, monkeypatch):
+    search = _relational.build_neighbor_graph
+
+    def search_or_run_out(rows, *args, **kwargs):
+        if rows.device.type != "cpu":
+            raise torch.OutOfMemoryError("Tried to allocate 45.00 GiB")
+        return search(rows, *args, **kwargs)
+
+    monkeypatch.setattr(_relational, "build_neighbor_graph", search_or_run_out)
+    monkeypatch.setattr(_relational, "_FEW_ROWS", 10)
+    X = unit_rows(rng.normal(size=(60, 5)))
+    here, there = graph_builder(4), graph_builder(4, device=torch.device("meta"))
+    with pytest.warns(RuntimeWarning, match="of 60 rows takes more memory than meta has left"):
+        (graph,) = there.widening(X)
+    np.testing.assert_array_equal(graph.indices, here(X).indices)
+    # From then on as on the CPU, where few steps are looked at.
+    with pytest.warns(RuntimeWarning, match="device='cpu'"):
+        again = there(X[::-1].copy(), graph)
+    np.testing.assert_array_equal(again.indices, here(X[::-1].copy(), graph).indices)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -92,9 +94,20 @@ class GraphBuilder:
         """The graph of unit rows.
 
         Given the graph of the same rows before they were whitened, too, the search goes no further
-        than two steps in it, but for ``algorithm="brute"`` and where a device makes it cheap.
+        than two steps in it, but for ``algorithm="brute"`` and where a device makes it cheap. What
+        the device has no memory for the CPU does, with a warning.
         """
-        is_costly = self.algorithm != "brute" and self._is_on_cpu and len(features) > _FEW_ROWS
+        if not self._is_on_cpu:
+            with suppress(torch.OutOfMemoryError):
+                return self._of_neighbors(features, self.n_neighbors)
+            warnings.warn(
+                f"The search for neighbours of {len(features):,} rows takes more memory than "
+                f"{self.device} has left, so the CPU does it. device='cpu' does not try elsewhere.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return replace(self, device=_CPU)(features, before)
+        is_costly = self.algorithm != "brute" and len(features) > _FEW_ROWS
         if before is not None and is_costly:
             return PairGraph(features, *search_two_hops(features, before.indices))
         return self._of_neighbors(features, self.n_neighbors)
