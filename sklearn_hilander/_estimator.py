@@ -112,7 +112,8 @@ class HiLanderClustering(
         Width of the model. None means 64 for "relational", 512 for the others.
     device : str, default="auto"
         A torch device; "auto" is CUDA if there is one, else the CPU. "relational" searches for
-        neighbours there and computes its relations on the CPU.
+        neighbours there, or with a warning on the CPU where memory does not do, and computes
+        its relations on the CPU.
     n_jobs : int, optional
         Threads; None leaves them to torch, -1 means all cores, or their share in a worker of
         joblib, as searches over parameters have them. Given a `random_state`, an "hnsw" index

@@ -102,7 +102,7 @@ class GraphBuilder:
                 return self._of_neighbors(features, self.n_neighbors)
             warnings.warn(
                 f"The search for neighbours of {len(features):,} rows takes more memory than "
-                f"{self.device} has left, so the CPU does it. device='cpu' does not try elsewhere.",
+                f"{self.device} has left, so the CPU does it. device='cpu' spares the attempt.",
                 RuntimeWarning,
                 stacklevel=2,
             )
