@@ -30,7 +30,7 @@ def test_every_decoder_has_its_partition_at_the_calibrated_threshold(kind):
     assert fitted.selected_ == kind
     features = fitted._known.embeddings.features
     build_graph = graph_builder(40)
-    cut, _, near = network.decoder.cut(build_graph.widening(features), 40)
+    cut, _, near = network.decoder.cut(build_graph.widening(lambda: features), 40)
     links = network.linkage(near, build_graph)
     start = single_samples(links, np.ones(len(features), np.float32))
     partition = network.decoder(links, start, network.judge, cut=cut)

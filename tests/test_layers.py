@@ -45,6 +45,7 @@ ROOMS = {
     "_neighbors": {"_cell_search", "_device_search", "_exact_search", "_ops", "_types"},
     # _rows/
     "_distances": set(),
+    "_row_source": set(),
     "_validation": set(),
     "_row_hashes": {"_device"},
     "_row_scaler": {"_row_hashes"},
@@ -88,7 +89,7 @@ ROOMS = {
     },
     "_linkage_model": {
         "_closeness", "_memory", "_pair_graph", "_pair_table", "_pairs", "_perceptron",
-        "_relations", "_whitening",
+        "_relations", "_row_source", "_whitening",
     },
     "_linkage_training": {
         "_checkpoint", "_linkage_model", "_pair_graph", "_pair_table", "_perceptron",
@@ -121,7 +122,7 @@ ROOMS = {
     },
     "_cluster_rounds": {
         "_cluster_merges", "_cluster_pairs", "_memory", "_merge_log", "_nested_rounds",
-        "_node_constraints", "_pair_graph", "_pairs", "_relational", "_types",
+        "_node_constraints", "_pair_graph", "_pairs", "_relational", "_row_source", "_types",
     },
     # _clusters/
     "_membership": {"_types"},
@@ -130,12 +131,12 @@ ROOMS = {
     "_known_clusters": {"_embeddings", "_merge_tree", "_node_constraints", "_row_scaler", "_types"},
     "_growth": {
         "_cluster_rounds", "_decode", "_graph_embedding", "_hierarchy", "_level_record",
-        "_neighbors", "_node_constraints", "_relational", "_types",
+        "_neighbors", "_node_constraints", "_relational", "_row_source", "_types",
     },
     "_clustering": {
         "_distances", "_embeddings", "_graph_embedding", "_growth", "_known_clusters",
         "_merge_tree", "_neighbors", "_node_constraints", "_row_constraints", "_row_scaler",
-        "_types",
+        "_row_source", "_types",
     },
     # _incoming/
     "_distance_joining": {"_known_clusters"},
@@ -144,7 +145,7 @@ ROOMS = {
     "_row_training": {"_checkpoint", "_neighbors", "_pairs", "_perceptron_training", "_row_judge"},
     "_opening": {
         "_clustering", "_embeddings", "_growth", "_known_clusters", "_level_record", "_merge_tree",
-        "_neighbors", "_node_constraints", "_types",
+        "_neighbors", "_node_constraints", "_row_source", "_types",
     },
     "_reclustering": {
         "_clustering", "_embeddings", "_growth", "_kept_rows", "_known_clusters", "metrics",
@@ -163,9 +164,9 @@ ROOMS = {
     "_model": {
         "_architectures", "_growth", "_joining", "_known_clusters", "_lander", "_memory",
         "_neighborhood", "_nested_rounds", "_node_constraints", "_pairs", "_perceptron",
-        "_relational", "_row_judge", "_scoring", "_types",
+        "_relational", "_row_judge", "_row_source", "_scoring", "_types",
     },
-    "_calibration": {"_graph_embedding", "_growth", "_model", "metrics"},
+    "_calibration": {"_graph_embedding", "_growth", "_model", "_row_source", "metrics"},
     "_meta_training": {
         "_architectures", "_calibration", "_checkpoint", "_clustering", "_crowding",
         "_graph_embedding", "_growth", "_lander", "_linkage_training", "_memory", "_model",

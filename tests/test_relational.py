@@ -21,6 +21,7 @@ from sklearn_hilander._rounds._decoder_choice import choose_decoder, f_of_classe
 from sklearn_hilander._rounds._judge import THRESHOLDS
 from sklearn_hilander._rounds._relational import RelationalModel, graph_builder
 from sklearn_hilander._rounds._relational_training import train_relational
+from sklearn_hilander._rows._row_source import RowSource
 from sklearn_hilander.metrics import bcubed_f_score, pairwise_f_score
 
 SETTINGS = PerceptronSettings(hidden_dim=24, learning_rate=1e-2, batch_size=512)
@@ -52,7 +53,9 @@ def train_on(data, *, max_iter=1, seed=0, **options):
 
 def cluster(X, model, threshold, *, weights=None, build=build_graph, max_levels=None):
     weights = np.ones(len(X)) if weights is None else weights
-    found = cluster_by_relations(unit_rows(X), weights, model, build, threshold, max_levels)
+    found = cluster_by_relations(
+        RowSource.of(unit_rows(X)), weights, model, build, threshold, max_levels
+    )
     return list(found.levels), found.density, found.graph
 
 
@@ -113,7 +116,7 @@ class StandIn:
     def may_be_too_sure_of(self, n_samples):
         return False
 
-    def linkage(self, graph, build_graph, *, give_up):
+    def linkage(self, graph, build_graph, source):
         return Links(graph, self.p, (graph.features,))
 
     def judge(self, clusters, relations):
@@ -399,7 +402,7 @@ def test_peaks_are_the_densest_members(data, trained):
     features = unit_rows(data[2])
     reported, stages = [], []
     hierarchy, graph = grow_by_relations(
-        features,
+        RowSource.of(features),
         model,
         cluster_settings(threshold),
         on_level=lambda *seen: reported.append(seen),
@@ -427,7 +430,7 @@ def test_peaks_are_the_densest_members(data, trained):
 def test_growing_from_one_row(trained):
     model, threshold, *_ = trained
     one = np.ones((1, 3), dtype=np.float32)
-    hierarchy, graph = grow_by_relations(one, model, cluster_settings(threshold))
+    hierarchy, graph = grow_by_relations(RowSource.of(one), model, cluster_settings(threshold))
     assert graph is None
     np.testing.assert_array_equal(hierarchy.labels[-1], [0])
     np.testing.assert_array_equal(hierarchy.peaks[-1], [0])
@@ -436,7 +439,7 @@ def test_growing_from_one_row(trained):
 def test_growing_in_few_levels(data, trained):
     model, threshold, *_ = trained
     settings = cluster_settings(threshold, n_neighbors=8, max_levels=2)
-    hierarchy, graph = grow_by_relations(unit_rows(data[2]), model, settings)
+    hierarchy, graph = grow_by_relations(RowSource.of(unit_rows(data[2])), model, settings)
     assert hierarchy.n_levels == 2
     assert graph.n_neighbors == 8
 

@@ -113,7 +113,7 @@ def test_an_exact_search_goes_all_the_way(rng, monkeypatch):
 )
 def test_few_neighbors_come_first_where_they_are_found_quicker(rng, algorithm, n_rows, widths):
     X = unit_rows(rng.normal(size=(n_rows, 5)).astype(np.float32))
-    *narrow, last = graph_builder(10, algorithm=algorithm).widening(X)
+    *narrow, last = graph_builder(10, algorithm=algorithm).widening(lambda: X)
     assert [graph.n_neighbors for graph in (*narrow, last)] == widths
     for graph in (*narrow, last):
         assert graph.indices.dtype == np.int32
@@ -148,7 +148,7 @@ def test_what_a_device_has_no_memory_for_the_cpu_searches(rng, monkeypatch):
     X = unit_rows(rng.normal(size=(60, 5)))
     here, there = graph_builder(4), graph_builder(4, device=torch.device("meta"))
     with pytest.warns(RuntimeWarning, match="of 60 rows takes more memory than meta has left"):
-        (graph,) = there.widening(X)
+        (graph,) = there.widening(lambda: X)
     np.testing.assert_array_equal(graph.indices, here(X).indices)
     # From then on as on the CPU, where few steps are looked at.
     with pytest.warns(RuntimeWarning, match="device='cpu'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,9 +19,11 @@ from sklearn_hilander._rows._distances import distance_graph
 from sklearn_hilander._rows._embeddings import (
     Embeddings,
     canonical_embeddings,
+    scale_again,
 )
 from sklearn_hilander._rows._graph_embedding import EmbeddedGraph, embed_graph
 from sklearn_hilander._rows._row_scaler import RowScaler, fit_row_scaler
+from sklearn_hilander._rows._row_source import RowSource
 from sklearn_hilander._search._neighbors import build_neighbor_graph
 from sklearn_hilander._types import Growth, Merges, NeighborGraph
 
@@ -34,7 +37,7 @@ class Grower(Protocol):
         """Whether the CPU reads neighbours' rows when they are clustered on a device."""
 
     def grow(
-        self, features: np.ndarray, settings: ClusterSettings, **options: object
+        self, source: RowSource, settings: ClusterSettings, **options: object
     ) -> tuple[Growth, NeighborGraph | None]:
         """Clusters of embeddings, level by level."""
 
@@ -70,12 +73,18 @@ def cluster_rows(
     embeddings, scaler, embedded = embed_rows(X, settings, by_cells=by_cells)
     faithful = settings.faithful and embedded is None
     nodes = np.arange(len(embeddings.inverse)) if faithful else embeddings.inverse
+    source = None
+    if embedded is None:
+        features, embeddings = embeddings.features, embeddings.without_features()
+        source = RowSource(partial(scale_again, X, scaler, embeddings), features)
+        del features
     return cluster_embeddings(
         embeddings,
         scaler,
         nodes,
         model,
         settings,
+        source=source,
         mean_features=X.astype(np.float32) if faithful else None,
         embedded=embedded,
         on_level=on_level,
@@ -92,6 +101,7 @@ def cluster_embeddings(
     model: Grower,
     settings: ClusterSettings,
     *,
+    source: RowSource | None = None,
     mean_features: np.ndarray | None = None,
     embedded: EmbeddedGraph | None = None,
     on_level: OnLevel | None = None,
@@ -111,6 +121,8 @@ def cluster_embeddings(
         Node of each sample.
     model : Model
     settings : ClusterSettings
+    source : RowSource, optional
+        Of the features of the embeddings, where these come without.
     mean_features : ndarray of shape (n_samples, n_features), float32, optional
         As in `grow_by_scorer`, where each sample is a node.
     embedded : EmbeddedGraph, optional
@@ -125,9 +137,10 @@ def cluster_embeddings(
     -------
     KnownClusters
     """
+    source = source or RowSource.of(embeddings.features)
     if settings.faithful:
         growth, _ = model.grow(
-            embeddings.features[embeddings.inverse],
+            RowSource.of(source()[embeddings.inverse]),
             settings,
             mean_features=mean_features,
             on_level=on_level,
@@ -137,7 +150,7 @@ def cluster_embeddings(
         graph = None
     else:
         growth, graph = model.grow(
-            embeddings.features,
+            source,
             settings,
             weights=embeddings.counts,
             on_level=on_level,
@@ -150,14 +163,14 @@ def cluster_embeddings(
             torch.from_numpy(embedded.indices), torch.from_numpy(embedded.similarities)
         )
     elif graph is None:
-        distinct = torch.from_numpy(embeddings.features).to(settings.device)
+        distinct = torch.from_numpy(source()).to(settings.device)
         graph = build_neighbor_graph(distinct, settings.n_neighbors, **settings.search())
     groups = None
     if constraints is not None and group_names is not None:
         groups = KnownGroups(group_names, constraints.members)
     known = KnownClusters(
         scaler=scaler,
-        embeddings=embeddings,
+        embeddings=replace(embeddings, features=source()),
         graph_indices=graph.indices.cpu().numpy(),
         graph_similarities=graph.similarities.cpu().numpy(),
         nodes=nodes,

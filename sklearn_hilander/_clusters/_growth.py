@@ -18,6 +18,7 @@ from sklearn_hilander._levels._level_record import growth_of_levels, peaks_of, r
 from sklearn_hilander._rounds._cluster_rounds import cluster_by_relations
 from sklearn_hilander._rounds._relational import RelationalModel, graph_builder
 from sklearn_hilander._rows._graph_embedding import EmbeddedGraph, GraphBuilderWithin
+from sklearn_hilander._rows._row_source import RowSource
 from sklearn_hilander._search._neighbors import build_neighbor_graph
 from sklearn_hilander._types import (
     EdgeScores,
@@ -162,7 +163,7 @@ def grow_by_scorer(
 
 
 def grow_by_relations(
-    features: np.ndarray,
+    source: RowSource,
     model: RelationalModel,
     settings: ClusterSettings,
     *,
@@ -176,7 +177,8 @@ def grow_by_relations(
 
     Parameters
     ----------
-    features : ndarray of shape (n_nodes, n_features), float32
+    source : RowSource
+        Of the embeddings, (n_nodes, n_features), float32.
     model : RelationalModel
     settings : ClusterSettings
     weights : ndarray of shape (n_nodes,), optional
@@ -193,9 +195,11 @@ def grow_by_relations(
         None too if it is not one of the metric's similarities.
     """
     if weights is None:
-        weights = np.ones(len(features), dtype=np.float32)
+        weights = np.ones(len(source()), dtype=np.float32)
+    if embedded is None:
+        source = source.through(partial(on_sphere, metric=settings.metric))
     judged = cluster_by_relations(
-        on_sphere(features, settings.metric),
+        source,
         weights,
         model,
         graph_builder(settings.n_neighbors, device=settings.device, **settings.search("cosine"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -152,6 +152,10 @@ class PairGraph:
         for name in {"features", "indices", "similarities"} & set(names):
             vars(self)[name] = getattr(self, name)[:, :0].copy()
 
+    def take_back(self, features: np.ndarray) -> None:
+        """Have the rows again that were given up."""
+        vars(self)["features"] = features
+
     def narrowed(self, n_neighbors: int) -> PairGraph:
         """The graph of so many of the neighbours."""
         if n_neighbors >= self.n_neighbors:
@@ -191,5 +195,8 @@ class PairGraphBuilder(Protocol):
     def __call__(self, features: np.ndarray, before: PairGraph | None = None) -> PairGraph:
         """The graph; or that of rows whose graph was another before they were whitened."""
 
-    def widening(self, features: np.ndarray) -> Iterator[PairGraph]:
-        """Graphs of ever more neighbours, the last as many as there are to be."""
+    def widening(self, source: Callable[[], np.ndarray]) -> Iterator[PairGraph]:
+        """Graphs of ever more neighbours, the last as many as there are to be.
+
+        Rows are asked for whenever they are read, and not held from one graph to the next.
+        """

@@ -17,6 +17,7 @@ from sklearn_hilander._clusters._merge_tree import leave_out, spanning_forest
 from sklearn_hilander._constraints._node_constraints import NodeConstraints
 from sklearn_hilander._levels._level_record import peaks_of
 from sklearn_hilander._rows._embeddings import Embeddings
+from sklearn_hilander._rows._row_source import RowSource
 from sklearn_hilander._search._neighbors import query_neighbors
 from sklearn_hilander._types import Growth, Merges, concatenate_merges
 
@@ -66,7 +67,7 @@ def open_clusters(
         near = query_neighbors(ours, rows, min(_COMPANY, len(rows)), metric=settings.metric)
         company = np.unique(near.indices.cpu().numpy())
     growth, _ = model.grow(
-        np.concatenate([features, known.embeddings.features[company]]),
+        RowSource.of(np.concatenate([features, known.embeddings.features[company]])),
         settings,
         weights=np.concatenate([counts, known.embeddings.counts[company]]),
         constraints=among,

@@ -24,6 +24,7 @@ from sklearn_hilander._linkage._relations import (
 )
 from sklearn_hilander._linkage._whitening import whiten_by_links
 from sklearn_hilander._memory import give_back_memory
+from sklearn_hilander._rows._row_source import RowSource
 
 # Stages on the graph as given, and on that of whitened embeddings.
 STAGES = (2, 3)
@@ -70,12 +71,16 @@ class LinkageModel:
         return self.before + self.after
 
     def __call__(
-        self, graph: PairGraph, build_graph: Callable[..., PairGraph], *, give_up: bool = False
+        self,
+        graph: PairGraph,
+        build_graph: Callable[..., PairGraph],
+        source: RowSource | None = None,
     ) -> Links:
         """Linkage probabilities of unseen samples.
 
-        With `give_up` what is no longer needed of the graph is freed, and the graph that is left
-        has pairs and their ranks alone.
+        With the source of the graph's rows, they are let go of wherever they are not read, what is
+        no longer needed of the graph is freed, and the graph that is left has pairs and their ranks
+        alone.
         """
 
         def stage(
@@ -84,7 +89,7 @@ class LinkageModel:
             return [self.stages[number].mean_log_odds(rows) for rows in features]
 
         n_stages = len(self.before), len(self.after)
-        return run_stages([graph], build_graph, stage, n_stages, give_up=give_up)[0]
+        return run_stages([graph], build_graph, stage, n_stages, source)[0]
 
 
 def run_stages(
@@ -92,8 +97,7 @@ def run_stages(
     build_graph: Callable[..., PairGraph],
     stage: _Stage,
     n_stages: tuple[int, int] = STAGES,
-    *,
-    give_up: bool = False,
+    source: RowSource | None = None,
 ) -> list[Links]:
     """Run the stages on graphs as given, whiten, and run them on the new graphs.
 
@@ -106,8 +110,8 @@ def run_stages(
         (graphs, features of their pairs, number of the stage) -> log-odds of each graph's pairs.
     n_stages : tuple of int, default=STAGES
         On the graph as given, and on that of whitened embeddings.
-    give_up : bool, default=False
-        As in `LinkageModel`.
+    source : RowSource, optional
+        As in `LinkageModel`, of a single graph.
 
     Returns
     -------
@@ -115,49 +119,68 @@ def run_stages(
         One a graph.
     """
     n_before, n_after = n_stages
+    if source is not None:
+        graphs[0].keep_main_features()
+        source.let_go()
     give_back_memory()
     relations = [graph_relations(graph, compact=True) for graph in graphs]
+    give_back_memory()
     probabilities = _run_on(graphs, relations, stage, range(n_before))
     del relations
-    whitened, relations = [], []
+    whitened, relations, centred = [], [], []
     for graph, p in zip(graphs, probabilities, strict=True):
         # What is near nothing as given is moved near something only by the centring.
         near = np.diff(graph.adjacency.pointers) > 0
         graph.forget("adjacency")
         give_back_memory()
+        if source is not None:
+            graph.take_back(source())
         features = whiten_by_links(graph, p, SHRINKAGE)
+        # Averages of many rows are taken along the main axes.
+        centred.append(main_axes(graph.features, centred=True))
         graph.forget()
+        if source is not None:
+            _let_go(graph, source)
         new = build_graph(features, graph).without_pairs_of(~near)
         del features
         if len(new.i) == 0:
             # A few rows around their own mean may have no neighbour at all.
             new = graph
         whitened.append(new)
-        of_given = closeness_relations(graph, new.i, new.j, compact=True)
         if new is not graph:
             new.keep_main_features()
-            if give_up:
-                graph.give_up("indices", "similarities", "pairs")
+        if source is not None:
+            graph.take_back(source())
+        of_given = closeness_relations(graph, new.i, new.j, compact=True)
+        if source is not None and new is not graph:
+            graph.give_up("indices", "similarities", "pairs")
+            _let_go(graph, source)
         give_back_memory()
         relations.append(graph_relations(new, compact=True) + of_given)
-        if give_up:
+        if source is not None:
             new.give_up("indices", "similarities")
+            give_back_memory()
     del probabilities, p
     probabilities = _run_on(whitened, relations, stage, range(n_before, n_before + n_after))
     del relations
     give_back_memory()
     links = []
-    for graph, new, p in zip(graphs, whitened, probabilities, strict=True):
+    for new, seen_from_mean, p in zip(whitened, centred, probabilities, strict=True):
         new.forget("adjacency", "main_features", "ranks")
         smooth = smooth_by_links(new, p)
         new.forget("main_features", "ranks")
-        # Averages of many rows are taken along the main axes.
-        centred = main_axes(graph.features, centred=True)
-        links.append(Links(new, p, (smooth, new.main_features, centred)))
+        links.append(Links(new, p, (smooth, new.main_features, seen_from_mean)))
         new.forget("ranks")
-        if give_up:
+        if source is not None:
             new.give_up("features")
     return links
+
+
+def _let_go(graph: PairGraph, source: RowSource) -> None:
+    """Free the rows of a graph; what was derived of them stays."""
+    graph.give_up("features")
+    source.let_go()
+    give_back_memory()
 
 
 def _run_on(

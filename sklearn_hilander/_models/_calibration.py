@@ -9,6 +9,7 @@ import numpy as np
 from sklearn_hilander._clusters._growth import ClusterSettings
 from sklearn_hilander._models._model import Model
 from sklearn_hilander._rows._graph_embedding import EmbeddedGraph
+from sklearn_hilander._rows._row_source import RowSource
 from sklearn_hilander.metrics import pairwise_f_score
 
 # Share of the classes that the threshold is chosen on, and how many that must be at least.
@@ -63,9 +64,10 @@ def calibrate_threshold(
     float
     """
     scores = []
+    source = RowSource.of(features)
     more = {} if embedded is None else {"embedded": embedded}
     for threshold in THRESHOLD_GRID:
-        growth, _ = model.grow(features, replace(clustering, linkage_threshold=threshold), **more)
+        growth, _ = model.grow(source, replace(clustering, linkage_threshold=threshold), **more)
         scores.append(pairwise_f_score(y, growth.labels[-1]))
     best = np.flatnonzero(np.isclose(scores, np.max(scores)))
     return THRESHOLD_GRID[best[len(best) // 2]]

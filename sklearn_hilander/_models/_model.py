@@ -22,6 +22,7 @@ from sklearn_hilander._memory import check_clustering_memory
 from sklearn_hilander._models._architectures import UNTRAINED, Architecture
 from sklearn_hilander._rounds._nested_rounds import judged_pairs, merges_below
 from sklearn_hilander._rounds._relational import RelationalModel
+from sklearn_hilander._rows._row_source import RowSource
 from sklearn_hilander._types import Growth, Merges, NeighborGraph, concatenate_merges
 
 DEFAULT_THRESHOLD = 0.5
@@ -80,7 +81,7 @@ class Model:
         return device.type == "cpu" or isinstance(self.network, RelationalModel)
 
     def grow(
-        self, features: np.ndarray, settings: ClusterSettings, **options: Any
+        self, source: RowSource, settings: ClusterSettings, **options: Any
     ) -> tuple[Growth, NeighborGraph | None]:
         """Clusters of embeddings; options as in `grow_by_scorer` and `grow_by_relations`.
 
@@ -93,14 +94,14 @@ class Model:
             check_sees_graphs(self.architecture)
         if self.reads_rows_on_cpu(settings.device):
             check_clustering_memory(
-                features.shape,
+                source().shape,
                 settings.n_neighbors,
                 "none" if self.network is None else self.architecture.encoder,
                 self.network.source.in_features if isinstance(self.network, Lander) else 0,
             )
         if isinstance(self.network, RelationalModel):
-            return grow_by_relations(features, self.network, settings, **options)
-        return grow_by_scorer(features, self.level_scorer(), settings, **options)
+            return grow_by_relations(source, self.network, settings, **options)
+        return grow_by_scorer(source(), self.level_scorer(), settings, **options)
 
     def level_scorer(self) -> LanderScorer | LocalScalingScorer:
         """What scores the edges of a level."""

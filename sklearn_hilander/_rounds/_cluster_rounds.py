@@ -20,6 +20,7 @@ from sklearn_hilander._rounds._cluster_pairs import single_samples
 from sklearn_hilander._rounds._merge_log import MergeLog
 from sklearn_hilander._rounds._nested_rounds import Rounds, rounds_through
 from sklearn_hilander._rounds._relational import RelationalModel
+from sklearn_hilander._rows._row_source import RowSource
 from sklearn_hilander._types import Merges
 
 
@@ -54,7 +55,7 @@ class JudgedClusters:
 
 
 def cluster_by_relations(
-    features: np.ndarray,
+    source: RowSource,
     weights: np.ndarray,
     model: RelationalModel,
     build_graph: PairGraphBuilder,
@@ -68,7 +69,8 @@ def cluster_by_relations(
 
     Parameters
     ----------
-    features : ndarray of shape (n_samples, n_features), float32
+    source : RowSource
+        Of unit rows, (n_samples, n_features), float32.
     weights : ndarray of shape (n_samples,)
         How many rows each sample stands for.
     model : RelationalModel
@@ -85,7 +87,7 @@ def cluster_by_relations(
     -------
     JudgedClusters
     """
-    n_samples = len(features)
+    n_samples = len(source())
 
     def begin(what: str) -> None:
         if on_stage is not None:
@@ -97,28 +99,33 @@ def cluster_by_relations(
         begin(f"linkage of {len(again.i):,} pairs after whitening")
         return again
 
-    def told(graphs: Iterator[PairGraph]) -> Iterator[PairGraph]:
+    def for_flows(graphs: Iterator[PairGraph]) -> Iterator[PairGraph]:
         for graph in graphs:
             begin(f"clusters of flows along up to {graph.n_neighbors} neighbours")
+            # They read neighbours alone.
+            graph.give_up("features")
+            source.let_go()
             yield graph
 
     begin("the search for neighbours")
     if n_samples == 1:
         return _without_neighbors(n_samples, None, linkage_threshold, constraints)
     is_stable, in_doubt = model.decoder.kind == "stable", model.may_be_too_sure_of(n_samples)
-    graphs = build_graph.widening(features) if is_stable else iter([build_graph(features)])
+    graphs = build_graph.widening(source) if is_stable else iter([build_graph(source())])
     if is_stable or in_doubt:
-        graphs = told(graphs)
+        graphs = for_flows(graphs)
     n_neighbors = min(build_graph.n_neighbors, n_samples - 1)
     cut, graph, near = model.decoder.cut(graphs, n_neighbors, in_doubt=in_doubt)
     del graphs
+    near.take_back(source())
     if not (graph.similarities > 0).any():
         return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
     begin(f"linkage of {len(near.i):,} pairs")
-    # Neighbours are kept; pairs and all else are no longer needed.
+    # Neighbours are kept; rows, pairs and all else are no longer needed.
     kept = replace(graph)
+    kept.give_up("features")
     del graph
-    links = model.linkage(near, build_again, give_up=True)
+    links = model.linkage(near, build_again, source)
     del near
     give_back_memory()
     i, j = links.graph.i, links.graph.j

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -112,21 +112,21 @@ class GraphBuilder:
             return PairGraph(features, *search_two_hops(features, before.indices))
         return self._of_neighbors(features, self.n_neighbors)
 
-    def widening(self, features: np.ndarray) -> Iterator[PairGraph]:
+    def widening(self, source: Callable[[], np.ndarray]) -> Iterator[PairGraph]:
         """Graphs of ever more neighbours, the last as many as there are to be.
 
         Only a search by cells on the CPU is so much quicker for fewer that there is more than one.
         """
-        rows = torch.from_numpy(features)
-        by_cells = self._is_on_cpu and resolve_algorithm(self.algorithm, rows) == "ivf"
+        algorithm = resolve_algorithm(self.algorithm, torch.from_numpy(source()))
         first = round(_FIRST_SHARE * self.n_neighbors)
-        if not by_cells or not 0 < first < self.n_neighbors < len(features):
-            yield self(features)
+        by_cells = self._is_on_cpu and algorithm == "ivf"
+        if not by_cells or not 0 < first < self.n_neighbors < len(source()):
+            yield self(source())
             return
-        graph = self._of_neighbors(features, first)
+        graph = self._of_neighbors(source(), first)
         yield graph
-        indices, similarities = search_wider(features, graph.indices, self.n_neighbors)
-        yield PairGraph(features, indices, similarities)
+        found = search_wider(source(), graph.indices, self.n_neighbors)
+        yield PairGraph(source(), *found)
 
     @property
     def _is_on_cpu(self) -> bool:

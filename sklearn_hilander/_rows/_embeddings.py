@@ -45,6 +45,10 @@ class Embeddings:
     hashes: np.ndarray
     first: np.ndarray
 
+    def without_features(self) -> Embeddings:
+        """The same with no columns, whose memory can be freed."""
+        return replace(self, features=self.features[:, :0].copy())
+
 
 def canonical_embeddings(X: np.ndarray, scaler: RowScaler, *, by_cells: bool = True) -> Embeddings:
     """Embeddings of `X`, exact copies collapsed, in canonical order.
@@ -72,12 +76,7 @@ def canonical_embeddings(X: np.ndarray, scaler: RowScaler, *, by_cells: bool = T
     order = np.argsort(hashes, kind="stable")
     position = np.empty(n_samples, dtype=np.int64)
     position[order] = np.arange(n_samples)
-    features = np.empty((n_samples, n_features), dtype=np.float32)
-
-    def scale(of: slice) -> None:
-        features[position[of]] = scaler(X[of])
-
-    chunk_by_chunk(scale, n_samples)
+    features = _scaled_to(position, X, scaler, n_samples)
     hashes = hashes[order]
     tied = np.flatnonzero(hashes[1:] == hashes[:-1])
     copies = (features[tied] == features[tied + 1]).all(axis=1)
@@ -97,6 +96,23 @@ def canonical_embeddings(X: np.ndarray, scaler: RowScaler, *, by_cells: bool = T
         first=order[is_first],
     )
     return _cell_by_cell(embeddings, by_cells)
+
+
+def scale_again(X: np.ndarray, scaler: RowScaler, embeddings: Embeddings) -> np.ndarray:
+    """The features of embeddings from the rows that these were made of, bit by bit.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    scaler : RowScaler
+    embeddings : Embeddings
+        Of these rows; their features are not read.
+
+    Returns
+    -------
+    ndarray of shape (n_distinct, n_features), float32
+    """
+    return _scaled_to(embeddings.inverse, X, scaler, len(embeddings.counts))
 
 
 def match_rows(new: Embeddings, known: Embeddings, by_hash: np.ndarray) -> np.ndarray:
@@ -173,6 +189,17 @@ def rescaled(
         return embeddings, scaler
     fresh = replace(embeddings, features=features, hashes=hash_rows(features, np.asarray))
     return fresh, replace(scaler, scale=float(np.ldexp(scaler.scale, -exponent)))
+
+
+def _scaled_to(position: np.ndarray, X: np.ndarray, scaler: RowScaler, n_rows: int) -> np.ndarray:
+    """Embeddings of all rows, each at its position, (n_rows, n_features), float32."""
+    features = np.empty((n_rows, X.shape[1]), dtype=np.float32)
+
+    def scale(of: slice) -> None:
+        features[position[of]] = scaler(X[of])
+
+    chunk_by_chunk(scale, len(X))
+    return features
 
 
 def _cell_by_cell(embeddings: Embeddings, wanted: bool) -> Embeddings:

@@ -7,7 +7,7 @@ as far apart as rows at random are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,12 +78,12 @@ class GraphBuilderWithin:
         """Neighbours within two steps along the edges, or along those of the graph before."""
         if before is not None:
             return PairGraph(features, *search_two_hops(features, before.indices))
-        rows, k = self.embedded.features, min(self.n_neighbors, len(features) - 1)
-        return PairGraph(rows, *search_two_hops(rows, self.embedded.places, k))
+        k = min(self.n_neighbors, len(features) - 1)
+        return PairGraph(features, *search_two_hops(features, self.embedded.places, k))
 
-    def widening(self, features: np.ndarray) -> Iterator[PairGraph]:
+    def widening(self, source: Callable[[], np.ndarray]) -> Iterator[PairGraph]:
         """The graph of all neighbours: one of fewer is found no quicker."""
-        yield self(features)
+        yield self(source())
 
 
 def embed_graph(graph: DistanceGraph, n_neighbors: int) -> EmbeddedGraph:
