@@ -87,6 +87,13 @@ def test_very_sure_pairs_of_small_clusters_need_not_wait(size, rounds):
     assert len(seen) == rounds
 
 
+def test_very_sure_pairs_keep_to_a_threshold_above_what_is_very_sure():
+    views = [np.ones((3, 2), np.float32)]
+    start = single_samples(links_of(3, [(0, 1), (1, 2)], [0.999, 0.99], views), np.ones(3, "f4"))
+    ((_, clusters),) = run_rounds(start, mean_judge, lowest=0.995)
+    np.testing.assert_array_equal(clusters.labels, [0, 0, 1])
+
+
 def test_a_judge_that_always_says_no(rng):
     start = single_samples(random_links(rng, 20), np.ones(20, "f4"))
     for _, clusters in run_rounds(start, lambda c, r: np.zeros(len(r), "f4"), lowest=0.15):

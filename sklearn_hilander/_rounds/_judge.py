@@ -149,7 +149,7 @@ def _chosen(
     chosen = (q > threshold) & best_of_i & best_of_j
     if threshold >= 0.9:
         small = np.minimum(clusters.sizes[i], clusters.sizes[j]) <= _SMALL
-        chosen |= (q > _SURE) & (best_of_i | best_of_j) & small
+        chosen |= (q > max(_SURE, threshold)) & (best_of_i | best_of_j) & small
     if constraints is not None:
         at = np.flatnonzero(chosen)
         admitted = constraints.admit(clusters.labels, clusters.n_clusters, i[at], j[at], q[at])
