@@ -67,6 +67,13 @@ def test_the_numbers_of_clusters_do_not_matter(rng):
     np.testing.assert_allclose(one.relations[order], other.relations, rtol=1e-5, atol=1e-5)
 
 
+def test_rows_unlike_near_copies_have_relations(rng):
+    centers = unit_rows(rng.normal(size=(4, 8)))
+    features = unit_rows(np.repeat(centers, 12, axis=0) + 1e-5 * rng.normal(size=(48, 8)))
+    pairs = row_relations(random_rows(rng, 5, 8), known_of(features, np.arange(48) // 12), 8, CPU)
+    assert np.isfinite(pairs.relations).all()
+
+
 @given(seed=seeds, n=st.integers(1, 30), n_rows=st.integers(1, 8))
 @settings(max_examples=40, deadline=None)
 def test_lead_over_the_others_of_a_row(seed, n, n_rows):

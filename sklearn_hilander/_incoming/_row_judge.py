@@ -187,7 +187,8 @@ def _relate(
     at = max(min(_SCALE_NEIGHBOR, width) - 1, 0)
     their_scale = np.sqrt(np.clip(1 - known.similarities[:, at], 1e-6, None))[indices]
     weight = np.exp2(-(distance**2) / (scale[:, None] * their_scale))
-    vote = total(weight) / weight.sum(axis=1)[row]
+    # Among near copies of one another everything else is so far that no weight is left.
+    vote = total(weight) / np.maximum(weight.sum(axis=1), np.finfo(np.float32).tiny)[row]
     strongest = np.zeros(n_pairs)
     np.maximum.at(strongest, flat, weight.reshape(-1))
     out.add(strongest)
