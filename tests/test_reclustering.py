@@ -211,6 +211,27 @@ def test_what_rows_are_said_to_be_is_kept_to_afresh(pretrained, unseen):
         clusterer.partial_fit(X[:30], groups=np.arange(30), min_growth=1)
 
 
+@pytest.mark.parametrize("said", ["must_link", "cannot_link", "groups"])
+def test_what_copies_are_said_to_be_is_kept_to_where_each_is_a_node(said, unseen):
+    """The paper's networks cluster copies, too."""
+    X, y = make_identities(120, 24, mean_size=10, random_state=5)
+    teacher = HiLanderClustering(architecture="paper-gcn", max_iter=2, hidden_dim=8, random_state=0)
+    # It joins everything, or nothing.
+    threshold = 0.999 if said == "must_link" else 0.01
+    clusterer = HiLanderClustering(pretrained=teacher.fit(X, y), linkage_threshold=threshold)
+    labels = clusterer.fit(unseen[0][:60]).labels_
+    a = int(np.bincount(labels).argmax())
+    one, other = np.flatnonzero((labels == a) != (said == "must_link"))[:2].tolist()
+    constraint = {"groups": ["photo"] * 2} if said == "groups" else {said: [(0, 1)]}
+    # They are told of copies of copies.
+    for _ in range(2):
+        clusterer.partial_fit(unseen[0][[one, other]], **constraint)
+    clusterer.recluster()
+    of_one, of_other = clusterer.labels_[[one, 60, 62]], clusterer.labels_[[other, 61, 63]]
+    assert len(set(of_one)) == len(set(of_other)) == 1
+    assert (of_one[0] == of_other[0]) == (said == "must_link")
+
+
 def test_groups_of_different_calls(trained, unseen):
     X = np.unique(unseen[0], axis=0)
     clusterer, groups = clone(trained), np.arange(len(X)) // 3

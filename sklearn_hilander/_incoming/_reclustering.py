@@ -9,6 +9,7 @@ import numpy as np
 from sklearn_hilander._clusters._clustering import Grower, cluster_embeddings
 from sklearn_hilander._clusters._growth import ClusterSettings, OnLevel, OnStage
 from sklearn_hilander._clusters._known_clusters import KnownClusters
+from sklearn_hilander._constraints._node_constraints import NodeConstraints
 from sklearn_hilander._incoming._kept_rows import KeptRows
 from sklearn_hilander._rows._embeddings import in_canonical_order, rescaled
 from sklearn_hilander.metrics import match_labels
@@ -49,6 +50,8 @@ def recluster(
     if constraints is not None:
         first = np.unique(rows.nodes, return_index=True)[1]
         constraints = constraints.renumbered(nodes[first])
+        if settings.faithful:
+            constraints = _on_copies(constraints, first[rows.nodes])
     fresh = cluster_embeddings(
         embeddings,
         scaler,
@@ -65,6 +68,28 @@ def recluster(
         group_names=None if rows.groups is None else rows.groups.names,
     )
     return _numbered_as_before(fresh, known.labels)
+
+
+def _on_copies(constraints: NodeConstraints, copy_of: np.ndarray) -> NodeConstraints:
+    """The constraints of samples that were one node hold for each: they stay together.
+
+    Parameters
+    ----------
+    constraints : NodeConstraints
+        On the first sample of each of those nodes.
+    copy_of : ndarray of shape (n_samples,), int64
+        That sample, of each.
+
+    Returns
+    -------
+    NodeConstraints
+    """
+    is_named = np.zeros(len(copy_of), dtype=bool)
+    is_named[constraints.must] = is_named[constraints.cannot] = True
+    is_named[constraints.members[:, 0]] = True
+    copies = np.flatnonzero(is_named[copy_of] & (copy_of != np.arange(len(copy_of))))
+    together = np.stack([copies, copy_of[copies]], axis=1)
+    return replace(constraints, must=np.concatenate([constraints.must, together]))
 
 
 def _numbered_as_before(fresh: KnownClusters, before: np.ndarray) -> KnownClusters:
