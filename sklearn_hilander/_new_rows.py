@@ -14,6 +14,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander._callbacks import FitTask, fit_task, with_callbacks
+from sklearn_hilander._clusters._clustering import with_merges_that_made_it
 from sklearn_hilander._clusters._growth import ClusterSettings
 from sklearn_hilander._clusters._known_clusters import KnownClusters
 from sklearn_hilander._constraints._row_constraints import RowConstraints, check_constraints
@@ -272,7 +273,7 @@ def _joined(
     """Known clusters with rows that joined them or opened new ones."""
     at = replace(settings, linkage_threshold=known.linkage_threshold)
     return keep_rows(
-        known,
+        with_merges_that_made_it(known, model),
         assign_rows(X, known, model, at, constraints),
         model.judged(known.growth),
         model.join_threshold(known.linkage_threshold),

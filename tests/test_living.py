@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import is_monotonic, is_valid_linkage
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, normalize
 
 from sklearn_hilander import Constraints, HiLanderClustering
 from sklearn_hilander.datasets import make_identities
@@ -149,6 +149,38 @@ def test_relabelled_as_fitted(trained, unseen, threshold):
         np.testing.assert_array_equal(fresh.labels_, relabelled.labels_)
         back = relabelled.relabel(linkage_threshold=trained.pretrained.linkage_threshold_)
         np.testing.assert_array_equal(back.labels_, clone(trained).fit_predict(unseen[0]))
+
+
+def test_a_threshold_above_what_is_very_sure_is_kept_to(trained, unseen):
+    fitted = clone(trained).set_params(linkage_threshold=0.999).fit(unseen[0])
+    assert fitted.hierarchy_.thresholds[-1] == 0.999
+    assert pairwise_f_score(fitted.hierarchy_.cut(linkage_threshold=0.999), fitted.labels_) == 1
+
+
+@pytest.mark.parametrize("min_growth", [None, 1.5])
+def test_what_was_relabelled_goes_on_in_a_stream(trained, unseen, min_growth):
+    X, n = unseen[0], len(unseen[0]) - 1
+    stream = clone(trained).fit(X[:n])
+    threshold = stream.linkage_threshold_ / 2
+    n_clusters = stream.relabel(linkage_threshold=threshold).n_clusters_
+    labels = stream.labels_
+    stream.partial_fit(X[n:], min_growth=min_growth)
+    np.testing.assert_array_equal(stream.labels_[:n], labels)
+    cut = stream.hierarchy_.cut(linkage_threshold=threshold)
+    assert pairwise_f_score(cut, stream.labels_) == 1
+    assert (stream.probabilities_ > 0).all()
+    assert stream.relabel(linkage_threshold=threshold).n_clusters_ - n_clusters in (0, 1)
+
+
+@pytest.mark.parametrize("pretrained", ["default", None])
+def test_rows_that_no_cosine_tells_from_known_ones_join_them(rng, pretrained):
+    centers = normalize(rng.normal(size=(8, 16)))
+    X = np.repeat(centers, 12, axis=0) + 1e-5 * rng.normal(size=(96, 16))
+    clusterer = HiLanderClustering(pretrained=pretrained).fit(X)
+    near = X + 1e-6 * rng.normal(size=X.shape)
+    np.testing.assert_array_equal(clusterer.predict(near), clusterer.labels_)
+    far = clusterer.predict(rng.normal(size=(20, 16)))
+    assert (far >= clusterer.n_clusters_).all()
 
 
 def test_merges_under_the_threshold_are_found_once(trained, unseen, monkeypatch):

@@ -283,3 +283,10 @@ def all_merges(known: KnownClusters, model: Grower) -> Merges:
     if _ALL_MERGES not in known.views:
         known.views[_ALL_MERGES] = model.merges_below(known.growth, known.constraints)
     return known.views[_ALL_MERGES]
+
+
+def with_merges_that_made_it(known: KnownClusters, model: Grower) -> KnownClusters:
+    """The same clusters with all merges, where those of their growth end above their threshold."""
+    if known.linkage_threshold >= known.growth.thresholds[-1]:
+        return known
+    return replace(known, growth=replace(known.growth, merges=all_merges(known, model)))

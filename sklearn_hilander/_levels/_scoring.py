@@ -111,7 +111,8 @@ class ReachScorer:
 
     def __call__(self, level: Level, nodes: Tensor) -> EdgeScores:
         """Score the edges of new rows, `nodes`, to the known ones of a level."""
-        squared = (1 - level.graph.similarities).clamp_min(_MIN_SQUARED_DISTANCE)
-        reach = squared[:, :_REACH].max(dim=1).values
+        squared = (1 - level.graph.similarities).clamp_min(0)
+        # A new row that no cosine tells from a known one is within its reach.
+        reach = squared[:, :_REACH].max(dim=1).values.clamp_min(_MIN_SQUARED_DISTANCE)
         linkage = torch.exp2(-squared[nodes] / reach[level.graph.indices[nodes]])
         return EdgeScores(linkage, density_from_linkage(linkage, level.graph.similarities[nodes]))
