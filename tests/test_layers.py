@@ -148,7 +148,8 @@ ROOMS = {
         "_neighbors", "_node_constraints", "_row_source", "_types",
     },
     "_reclustering": {
-        "_clustering", "_embeddings", "_growth", "_kept_rows", "_known_clusters", "metrics",
+        "_clustering", "_embeddings", "_growth", "_kept_rows", "_known_clusters",
+        "_node_constraints", "metrics",
     },
     "_joining": {
         "_clustering", "_embeddings", "_growth", "_known_clusters", "_merge_tree",
@@ -199,9 +200,9 @@ ROOMS = {
         "_membership", "_merge_tree", "_review", "_types",
     },
     "_new_rows": {
-        "_callbacks", "_distance_joining", "_distances", "_growth", "_joining", "_kept_rows",
-        "_known_clusters", "_reclustering", "_row_constraints", "_state", "_streaming",
-        "_validation",
+        "_callbacks", "_clustering", "_distance_joining", "_distances", "_growth", "_joining",
+        "_kept_rows", "_known_clusters", "_reclustering", "_row_constraints", "_state",
+        "_streaming", "_validation",
     },
     "_inspection": {
         "_clustering", "_distance_joining", "_known_clusters", "_merge_tree", "_state",
