@@ -67,6 +67,11 @@ def test_csv_without_header(tmp_path, pandas):
     np.testing.assert_array_equal(read_table(path).X, X)
     path.write_text("0,0\n0,0\n")
     assert read_table(path).X.shape == (2, 2)
+    for first in ("0.0,0.0,-1e-3,0.0", '\ufeff"0.5","0.5",1,1', "\n\n 2, 2,2,2"):
+        path.write_text(f"{first}\n0.0,0.5,0.25,0.0\n", encoding="utf-8")
+        assert read_table(path).X.shape == (2, 4), first
+    path.write_text("0,a,a\n0,0,0\n")
+    assert read_table(path).X.shape == (1, 3)
 
 
 @pytest.mark.parametrize("as_lists", [False, True])

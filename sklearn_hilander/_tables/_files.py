@@ -51,10 +51,12 @@ def _read_frame(path: Path, as_text: Iterable[str]) -> Any:
     try:
         if parquet:
             return pandas.read_parquet(path)
+        # As it stands: of names read as a header, pandas alters those that come twice.
+        first = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
+        if all(_is_number(name) for name in first.iloc[0]):
+            return pandas.read_csv(path, header=None)
         frame = pandas.read_csv(path)
-        if len(frame.columns) and all(_is_number(name) for name in frame.columns):
-            frame = pandas.read_csv(path, header=None)
-        elif texts := [name for name in as_text if name in frame.columns]:
+        if texts := [name for name in as_text if name in frame.columns]:
             # 007 is no number there, and NA no gap.
             as_is = pandas.read_csv(path, usecols=texts, dtype=str, keep_default_na=False)
             frame[as_is.columns] = as_is
