@@ -137,6 +137,15 @@ def test_what_is_no_group(groups):
     assert sorted(map(tuple, members.tolist())) == [(0, 0), (2, 0), (4, 1)]
 
 
+def test_missing_values_of_pandas_are_no_group():
+    pandas = pytest.importorskip("pandas", reason="the missing values are those of pandas")
+    for kind, ids in (("string", ["x", "y"]), ("Int64", [3, 4]), (object, ["x", "y"])):
+        series = pandas.Series([ids[0], pandas.NA, ids[0], pandas.NA, ids[1]], dtype=kind)
+        members = on_nodes(groups=series).members
+        assert sorted(map(tuple, members.tolist())) == [(0, 0), (2, 0), (4, 1)]
+        assert Constraints(groups=series)["groups"] == [ids[0], None, ids[0], None, ids[1]]
+
+
 def test_nothing_is_constrained():
     assert check_constraints(3, None, [], None) is None
     assert check_constraints(3, None, None, [-1, -1, -1]) is None

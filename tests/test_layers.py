@@ -45,16 +45,17 @@ ROOMS = {
     "_neighbors": {"_cell_search", "_device_search", "_exact_search", "_ops", "_types"},
     # _rows/
     "_distances": set(),
+    "_labels": set(),
     "_row_source": set(),
-    "_validation": set(),
     "_row_hashes": {"_device"},
+    "_validation": {"_labels"},
     "_row_scaler": {"_row_hashes"},
     "_embeddings": {"_cells", "_memory", "_row_hashes", "_row_scaler"},
     "_graph_embedding": {"_distances", "_pair_graph", "_pairs", "_two_hops"},
     # _constraints/
     "_node_constraints": set(),
-    "_row_constraints": {"_node_constraints"},
-    "_corrections": {"_row_constraints"},
+    "_row_constraints": {"_labels", "_node_constraints"},
+    "_corrections": {"_labels", "_row_constraints"},
     # _levels/
     "_affine": set(),
     "_reference": set(),
@@ -218,7 +219,7 @@ ROOMS = {
     "_members": set(),
     "_samples": set(),
     "_report": {"_members", "_samples"},
-    "_tables": set(),
+    "_tables": {"_labels"},
     "inspection": {"_members", "_samples"},
     "_cli": {
         "_architectures", "_estimator", "_members", "_report", "_samples", "_tables", "metrics",

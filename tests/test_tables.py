@@ -85,6 +85,17 @@ def test_parquet(tmp_path, pandas, as_lists):
     assert table.y.tolist() == ["a", "b", "b"]
 
 
+def test_missing_values_of_pandas(tmp_path, pandas):
+    pytest.importorskip("pyarrow", reason=".parquet is read with pyarrow")
+    path = tmp_path / "X.parquet"
+    names = pandas.Series(["7", None, "8"], dtype="string")
+    pandas.DataFrame({"f": X[:, 0], "name": names}).to_parquet(path)
+    table = read_table(path, id_column="name", text_column="name")
+    assert table.ids == table.texts == ["7", "", "8"]
+    with pytest.raises(ValueError, match="row 1, counted from 0, has no label"):
+        read_table(path, label_column="name")
+
+
 @pytest.mark.parametrize(
     ("arrays", "options", "message"),
     [

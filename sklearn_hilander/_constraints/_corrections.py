@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_hilander._constraints._row_constraints import check_constraints
+from sklearn_hilander._rows._labels import find_missing
 
 _FORMAT = "sklearn_hilander.Constraints"
 _VERSION = 1
@@ -51,7 +52,7 @@ class Constraints:
     ) -> None:
         self._must_link = _pairs("must_link", must_link)
         self._cannot_link = _pairs("cannot_link", cannot_link)
-        self._groups = None if groups is None else [_plain(g) for g in np.asarray(groups).tolist()]
+        self._groups = None if groups is None else _ids(np.asarray(groups))
 
     def __getitem__(self, name: str) -> Any:
         """Pairs as (n_pairs, 2) arrays, groups as a list or None."""
@@ -208,11 +209,13 @@ def _pairs(name: str, pairs: Any) -> np.ndarray:
 _NAMES = ("must_link", "cannot_link")
 
 
-def _plain(group: Any) -> Any:
-    """None for what is no group, else the id."""
-    if group is None or group != group or (group == -1 and not isinstance(group, str)):
-        return None
-    return group
+def _ids(groups: np.ndarray) -> list:
+    """Ids of groups, None for what is no group."""
+    missing = find_missing(groups).tolist()
+    return [
+        None if none or (group == -1 and not isinstance(group, str)) else group
+        for group, none in zip(groups.tolist(), missing, strict=True)
+    ]
 
 
 def _same_length(one: list, other: list) -> tuple[list, list]:

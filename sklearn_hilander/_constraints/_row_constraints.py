@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._constraints._node_constraints import NodeConstraints
+from sklearn_hilander._rows._labels import find_missing
 
 # How many contradictions an error names.
 _NAMED = 3
@@ -155,19 +156,15 @@ def _group_codes(groups: object, n_samples: int) -> tuple[np.ndarray, np.ndarray
     array = np.asarray(groups)
     if array.shape != (n_samples,):
         raise ValueError(f"groups must have one id a row: shape ({n_samples},); got {array.shape}.")
-    if array.dtype.kind == "O":
-        # NaN is not itself.
-        missing = np.array([g is None or g != g for g in array], dtype=bool)
-        named = array[~missing]
+    missing = find_missing(array)
+    ids = array[~missing]
+    if ids.dtype.kind == "O":
         try:
-            ids = np.array(named.tolist()) if len(named) else np.zeros(0, dtype=np.int64)
+            ids = np.array(ids.tolist()) if len(ids) else np.zeros(0, dtype=np.int64)
         except ValueError as error:
             raise ValueError("groups must hold one number or string a row.") from error
         if ids.ndim != 1:
             raise ValueError("groups must hold one number or string a row.")
-    else:
-        missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(n_samples, dtype=bool)
-        ids = array[~missing]
     if ids.dtype.kind == "f" and (ids == np.round(ids)).all():
         # Integers with gaps come as floats from a data frame.
         ids = ids.astype(np.int64)

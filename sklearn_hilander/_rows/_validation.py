@@ -10,6 +10,8 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import validate_data
 
+from sklearn_hilander._rows._labels import find_missing
+
 _FLOATS = [np.float64, np.float32, np.float16]
 
 
@@ -111,26 +113,28 @@ def _check_classes(y: Any) -> None:
         return
     if labels.ndim != 1 or labels.dtype.kind not in "Of":
         return
-    rows = np.flatnonzero([_is_missing(label) for label in labels.tolist()])
+    rows = np.flatnonzero(find_missing(labels) | _find_infinite(labels))
     if len(rows):
         # The beginning is scikit-learn's, which its checks of estimators look for.
         raise ValueError(f"Input y contains NaN, None or infinity in {_name_rows(rows)}: {way_out}")
     if labels.dtype.kind == "O":
         try:
             np.sort(labels)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             kinds = sorted({type(label).__name__ for label in labels})
             raise ValueError(
                 f"y mixes labels of types that have no common order: {', '.join(kinds)}."
             ) from error
 
 
-def _is_missing(label: Any) -> bool:
-    """Whether a label is None, NaN, infinite, or pandas' NA, which has no truth value."""
-    try:
-        return label is None or bool(label != label) or label in (np.inf, -np.inf)
-    except (TypeError, ValueError):
-        return True
+def _find_infinite(labels: np.ndarray) -> np.ndarray:
+    """Where labels are infinite numbers; (n_samples,), bool."""
+    if labels.dtype.kind == "f":
+        return np.isinf(labels)
+    return np.array(
+        [isinstance(label, (float, np.floating)) and np.isinf(label) for label in labels.tolist()],
+        dtype=bool,
+    )
 
 
 def _not_finite(X: Any) -> np.ndarray:

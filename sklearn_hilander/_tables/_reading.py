@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from sklearn_hilander._rows._labels import find_missing
 from sklearn_hilander._tables._files import listed, load_numpy, read_columns
 
 _UNNAMED = "Unnamed: 0"  # what pandas calls it
@@ -208,7 +208,7 @@ def _only_column(path: Path) -> np.ndarray:
 def _as_classes(path: Path, values: np.ndarray) -> np.ndarray:
     """Integers, or texts, with a value for every row."""
     values = np.asarray(values)
-    missing = np.array([value is None or value != value for value in values.tolist()], dtype=bool)
+    missing = find_missing(values)
     if missing.any():
         raise ValueError(
             f"{path}: row {np.argmax(missing)}, counted from 0, has no label. Leave such rows out, "
@@ -219,5 +219,6 @@ def _as_classes(path: Path, values: np.ndarray) -> np.ndarray:
     return values if values.dtype.kind in "biu" else np.array(_as_texts(values))
 
 
-def _as_texts(values: Any) -> list[str]:
-    return ["" if value is None or value != value else str(value) for value in values.tolist()]
+def _as_texts(values: np.ndarray) -> list[str]:
+    missing = find_missing(values).tolist()
+    return ["" if gap else str(value) for value, gap in zip(values.tolist(), missing, strict=True)]
