@@ -31,6 +31,7 @@ from sklearn_hilander._models._meta_training import PASSES_FROM_START, ModelSett
 from sklearn_hilander._models._model import Model, check_sees_graphs
 from sklearn_hilander._new_rows import NewRowsMixin
 from sklearn_hilander._rows._distances import check_distances
+from sklearn_hilander._rows._labels import find_none
 from sklearn_hilander._rows._validation import check_rows
 from sklearn_hilander._saved._saving import SavingMixin, pretrained_model
 from sklearn_hilander._search._neighbors import check_search
@@ -282,7 +283,7 @@ class HiLanderClustering(
             Embeddings. For ``metric="precomputed"`` distances of the rows to each other, a sparse
             matrix or an array-like of shape (n_samples, n_samples).
         y : array-like of shape (n_samples,), optional
-            Classes. A row labelled with the integer -1 belongs to no class: it stands alone.
+            Classes. A row labelled with the number -1 belongs to no class: it stands alone.
             If given, everything learned earlier is forgotten. If not, the rows are clustered with
             the model that this object was trained to before, else with `pretrained`.
         must_link : array-like of shape (n_pairs, 2), optional
@@ -291,7 +292,7 @@ class HiLanderClustering(
         cannot_link : array-like of shape (n_pairs, 2), optional
             Pairs of rows that share no cluster, on any level.
         groups : array-like of shape (n_samples,), optional
-            Two rows of one group share no cluster, on any level. None, NaN and the integer -1 are
+            Two rows of one group share no cluster, on any level. None, NaN and the number -1 are
             no group.
 
         Returns
@@ -412,13 +413,12 @@ class HiLanderClustering(
         """Validated rows, and classes from 0 or None."""
         if y is None:
             return self._check_rows_to_cluster(X), None
-        rows, y = self._check_rows_to_cluster(X, y)
-        classes, codes = np.unique(y, return_inverse=True)
-        codes = codes.astype(np.int64)
-        if classes.dtype.kind in "iu" and classes[0] == -1:
-            alone = np.flatnonzero(codes == 0)
-            codes[alone] = len(classes) + np.arange(len(alone))
-            codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
+        rows, labels = self._check_rows_to_cluster(X, y)
+        alone = find_none(labels)
+        classes, code = np.unique(labels[~alone], return_inverse=True)
+        codes = np.empty(len(labels), dtype=np.int64)
+        codes[~alone] = code
+        codes[alone] = len(classes) + np.arange(np.count_nonzero(alone))
         return rows, codes
 
     def _check_rows_to_cluster(self, X: ArrayLike, y: ArrayLike | None = None, **how: bool) -> Any:

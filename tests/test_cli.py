@@ -203,6 +203,21 @@ def test_labels_in_a_file_of_their_own(folder, tmp_path):
     assert loaded.architecture == "gcn"
 
 
+def test_rows_of_no_class_among_words(folder, X, tmp_path, capsys):
+    pandas = pytest.importorskip("pandas", reason="tables are read with pandas")
+    y = np.load(folder / "y.npy")
+    frame = pandas.DataFrame(X).rename(columns="f{}".format)
+    frame["y"] = np.where(y < y.max(), np.char.add("c", y.astype(str)), "-1")
+    frame.to_csv(tmp_path / "X.csv", index=False)
+    fit = ["fit", tmp_path / "X.csv", tmp_path / "m.safetensors", "--random-state", 0]
+    assert run(*fit, "--architecture", "gcn", "--max-iter", 1) == 0
+    assert f"learning from {len(np.unique(y))} labels" in capsys.readouterr().err
+    classes = np.where(y < y.max(), y, -1)
+    assert run("cluster", tmp_path / "X.csv", "--out", tmp_path / "o.csv") == 0
+    score = pairwise_f_score(classes, [int(row["cluster"]) for row in read_csv(tmp_path / "o.csv")])
+    assert f"the true classes: {score:.3f}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -129,12 +129,24 @@ def test_bad_constraints(given, message):
 
 
 @pytest.mark.parametrize(
-    "groups", [[1, -1, 1, -1, 2], [1.0, np.nan, 1.0, np.nan, 2.0], ["x", None, "x", None, "y"]]
+    "groups",
+    [
+        [1, -1, 1, -1, 2],
+        [-3, -1, -3, -1, 2],
+        [1.0, np.nan, 1.0, np.nan, 2.0],
+        [-2.5, -1.0, -2.5, np.nan, 2.0],
+        [1.0, np.nan, 1.0, np.nan, np.inf],
+        [1e30, -1, 1e30, -1, 2e30],
+        ["x", None, "x", None, "y"],
+        ["-1", -1, "-1", np.nan, "nan"],
+    ],
 )
 def test_what_is_no_group(groups):
     values = np.array(groups, dtype=object) if None in groups else groups
     members = on_nodes(groups=values).members
     assert sorted(map(tuple, members.tolist())) == [(0, 0), (2, 0), (4, 1)]
+    ids = [groups[0], None, groups[0], None, groups[4]]
+    assert Constraints(groups=values)["groups"] == Constraints(groups=groups)["groups"] == ids
 
 
 def test_missing_values_of_pandas_are_no_group():

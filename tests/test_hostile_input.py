@@ -116,6 +116,7 @@ BAD_LABELS = {
     "NaN": (np.r_[np.nan, Y[1:]], ValueError, "y contains NaN.* in row 0:"),
     "infinity": (np.r_[Y[1:], np.inf], ValueError, "y contains .*infinity in row 71:"),
     "NaN among words": (np.array(["a", np.nan] * 36, object), ValueError, "in rows 1, 3, 5 and 33"),
+    "NaN in a list of words": (["a", np.nan] * 36, ValueError, "in rows 1, 3, 5 and 33"),
     "None": (np.array([*Y[1:], None], object), ValueError, "y contains .*None.* in row 71:"),
     "missing integers": (pd.array([*Y[1:], None], dtype="Int64"), ValueError, "in row 71:"),
     "masked": (np.ma.masked_array(Y, mask=Y == Y[-1]), ValueError, "y has masked values in rows"),
@@ -327,6 +328,31 @@ def test_labels_that_must_be_learned_from(kind):
         clusterer = HiLanderClustering(5, **setting).fit(X[:20], LABELS[kind])
         assert np.isfinite(clusterer.loss_curve_).all()
         assert_clustered(clusterer, X[:20])
+
+
+NONE = np.arange(20) % 2 == 0  # rows of no class
+FOUR = np.arange(20) // 2 % 4 - 3  # classes, on both sides of -1
+FOUR[FOUR == -1] = 7
+NO_CLASS = {
+    "integers": np.where(NONE, -1, FOUR),
+    "floats": np.where(NONE, -1.0, FOUR + 0.5),
+    "objects": np.where(NONE, -1, FOUR).astype(object),
+    "nullable integers": pd.Series(np.where(NONE, -1, FOUR), dtype="Int64"),
+    "among words": [-1 if none else f"{label}" for none, label in zip(NONE, FOUR, strict=True)],
+    "among words, a tuple": tuple(np.where(NONE, -1, FOUR.astype(str).astype(object))),
+}
+
+
+@pytest.mark.parametrize("kind", NO_CLASS)
+def test_a_row_labelled_minus_one_stands_alone(kind):
+    for metric, rows in (("cosine", X[:20]), ("precomputed", 1 - np.eye(20))):
+        clusterer = HiLanderClustering(metric=metric)
+        codes = clusterer._check_training_input(rows, NO_CLASS[kind])[1]
+        assert sorted(np.bincount(codes)) == [1] * 10 + [2, 2, 3, 3]
+        assert len(set(codes[NONE])) == 10
+        np.testing.assert_array_equal(
+            codes[~NONE][:, None] == codes[~NONE], FOUR[~NONE][:, None] == FOUR[~NONE]
+        )
 
 
 @pytest.mark.parametrize("kind", BAD_LABELS)

@@ -273,8 +273,11 @@ class TestLinkageCalibrationDisplay:
         half = LinkageCalibrationDisplay.from_estimator(clusterer, X[::2], y[::2], name="half")
         assert half.n_pairs.sum() < len(pairs) and half.estimator_name == "half"
         assert clusterer.labels_ is before
-        alone = LinkageCalibrationDisplay.from_estimator(clusterer, None, np.full(len(y), -1))
-        assert not alone.prob_true.any()
+        for of_none in (-1, np.nan):
+            classes = ["a class that no row is of", *[of_none] * (len(y) - 1)]
+            for alone in (np.full(len(y), of_none), classes):
+                alone = LinkageCalibrationDisplay.from_estimator(clusterer, None, alone)
+                assert not alone.prob_true.any()
 
     def test_from_estimator_with_bad_input(self, pyplot, clusters):
         X, y = clusters

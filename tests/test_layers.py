@@ -44,7 +44,7 @@ ROOMS = {
     },
     "_neighbors": {"_cell_search", "_device_search", "_exact_search", "_ops", "_types"},
     # _rows/
-    "_distances": set(),
+    "_distances": {"_validation"},
     "_labels": set(),
     "_row_source": set(),
     "_row_hashes": {"_device"},
@@ -211,16 +211,16 @@ ROOMS = {
     },
     "_estimator": {
         "_architectures", "_callbacks", "_checkpoint", "_clustering", "_device", "_distances",
-        "_documentation", "_growth", "_inspection", "_known_clusters", "_meta_training", "_model",
-        "_neighbors", "_new_rows", "_row_constraints", "_saving", "_state", "_validation",
-        "metrics",
+        "_documentation", "_growth", "_inspection", "_known_clusters", "_labels", "_meta_training",
+        "_model", "_neighbors", "_new_rows", "_row_constraints", "_saving", "_state",
+        "_validation", "metrics",
     },
     # Beside it.
     "_members": set(),
     "_samples": set(),
     "_report": {"_members", "_samples"},
     "_tables": {"_labels"},
-    "inspection": {"_members", "_samples"},
+    "inspection": {"_labels", "_members", "_samples"},
     "_cli": {
         "_architectures", "_estimator", "_members", "_report", "_samples", "_tables", "metrics",
     },

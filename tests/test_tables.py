@@ -183,6 +183,10 @@ def test_labels_of_their_own(tmp_path, pandas):
     assert read_labels(tmp_path / "y.npy").tolist() == [3, 1]
     (tmp_path / "y.csv").write_text("class\na\nb\n")
     assert read_labels(tmp_path / "y.csv").tolist() == ["a", "b"]
+    (tmp_path / "y.csv").write_text("class\n-1\nb\n-1\n")
+    assert read_labels(tmp_path / "y.csv").tolist() == [-1, "b", -1]
+    np.save(tmp_path / "y.npy", [0.5, -1.0, 2.0])
+    assert read_labels(tmp_path / "y.npy").tolist() == ["0.5", -1, "2.0"]
     np.save(tmp_path / "y.npy", [[3, 1]])
     with pytest.raises(ValueError, match="must be 1-d"):
         read_labels(tmp_path / "y.npy")

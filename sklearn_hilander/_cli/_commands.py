@@ -56,7 +56,7 @@ def run_fit(options: Namespace, progress: Progress) -> None:
         raise ValueError(
             f"{options.labels} has {len(y)} labels, but there are {len(table.X)} rows."
         )
-    progress.say(f"learning from {counted(len(np.unique(y)), 'label')}")
+    progress.say(f"learning from {counted(len(set(y.tolist())), 'label')}")
     with progress.estimator() as verbose:
         clusterer = HiLanderClustering(**_parameters(options), verbose=verbose).fit(table.X, y)
     clusterer.set_params(verbose=0).save(options.model, clusters=False)

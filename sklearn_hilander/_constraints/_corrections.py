@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_hilander._constraints._row_constraints import check_constraints
-from sklearn_hilander._rows._labels import find_missing
+from sklearn_hilander._rows._labels import as_given, find_none
 
 _FORMAT = "sklearn_hilander.Constraints"
 _VERSION = 1
@@ -31,7 +31,7 @@ class Constraints:
         Pairs of rows that never share a cluster.
     groups : array-like of shape (n_samples,), optional
         Two rows of one group never share a cluster: two faces in one photo are two people. None,
-        NaN and the integer -1 are no group.
+        NaN and the number -1 are no group.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class Constraints:
     ) -> None:
         self._must_link = _pairs("must_link", must_link)
         self._cannot_link = _pairs("cannot_link", cannot_link)
-        self._groups = None if groups is None else _ids(np.asarray(groups))
+        self._groups = None if groups is None else _ids(as_given(groups))
 
     def __getitem__(self, name: str) -> Any:
         """Pairs as (n_pairs, 2) arrays, groups as a list or None."""
@@ -211,11 +211,8 @@ _NAMES = ("must_link", "cannot_link")
 
 def _ids(groups: np.ndarray) -> list:
     """Ids of groups, None for what is no group."""
-    missing = find_missing(groups).tolist()
-    return [
-        None if none or (group == -1 and not isinstance(group, str)) else group
-        for group, none in zip(groups.tolist(), missing, strict=True)
-    ]
+    is_none = find_none(groups).tolist()
+    return [None if none else group for group, none in zip(groups.tolist(), is_none, strict=True)]
 
 
 def _same_length(one: list, other: list) -> tuple[list, list]:

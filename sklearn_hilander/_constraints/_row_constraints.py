@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._constraints._node_constraints import NodeConstraints
-from sklearn_hilander._rows._labels import find_missing
+from sklearn_hilander._rows._labels import as_given, as_integers, find_none
 
 # How many contradictions an error names.
 _NAMED = 3
@@ -91,7 +91,7 @@ def check_constraints(
     n_samples : int
     must_link, cannot_link : array-like of shape (n_pairs, 2) or None
     groups : array-like of shape (n_samples,) or None
-        None, NaN and the integer -1 are no group.
+        None, NaN and the number -1 are no group.
 
     Returns
     -------
@@ -153,11 +153,11 @@ def _group_codes(groups: object, n_samples: int) -> tuple[np.ndarray, np.ndarray
     """Group of each row from 0 or -1, and the names of groups."""
     if groups is None:
         return np.full(n_samples, -1), np.zeros(0, dtype=np.int64)
-    array = np.asarray(groups)
+    array = as_given(groups)
     if array.shape != (n_samples,):
         raise ValueError(f"groups must have one id a row: shape ({n_samples},); got {array.shape}.")
-    missing = find_missing(array)
-    ids = array[~missing]
+    named = ~find_none(array)
+    ids = array[named]
     if ids.dtype.kind == "O":
         try:
             ids = np.array(ids.tolist()) if len(ids) else np.zeros(0, dtype=np.int64)
@@ -165,15 +165,9 @@ def _group_codes(groups: object, n_samples: int) -> tuple[np.ndarray, np.ndarray
             raise ValueError("groups must hold one number or string a row.") from error
         if ids.ndim != 1:
             raise ValueError("groups must hold one number or string a row.")
-    if ids.dtype.kind == "f" and (ids == np.round(ids)).all():
-        # Integers with gaps come as floats from a data frame.
-        ids = ids.astype(np.int64)
-    names, codes = np.unique(ids, return_inverse=True)
+    names, codes = np.unique(as_integers(ids), return_inverse=True)
     out = np.full(n_samples, -1, dtype=np.int64)
-    out[~missing] = codes.reshape(-1)
-    if names.dtype.kind == "i" and len(names) and names[0] == -1:
-        out[out >= 0] -= 1
-        names = names[1:]
+    out[named] = codes.reshape(-1)
     return out, names
 
 

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils.validation import validate_data
 
+from sklearn_hilander._rows._validation import check_classes
+
 # Of the largest distance: what rounding may make of 0, or of the distance the other way round.
 _ROUNDING = 1e-5
 # Pairs whose distance the other way round is looked at.
@@ -70,9 +72,9 @@ def check_distances(
     ------
     ValueError
         For what ``validate_data`` refuses, negative distances, and matrices that are not square or
-        not symmetric.
+        not symmetric. In `y`, for what `check_classes` refuses.
     """
-    given: dict[str, Any] = {} if y is None else {"y": y}
+    given: dict[str, Any] = {} if y is None else {"y": check_classes(y)}
     checked = validate_data(
         estimator, X, **given, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset
     )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import validate_data
 
-from sklearn_hilander._rows._labels import find_missing
+from sklearn_hilander._rows._labels import as_given, find_missing, find_none
 
 _FLOATS = [np.float64, np.float32, np.float16]
 
@@ -63,8 +63,7 @@ def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> 
     if y is None:
         given: dict[str, Any] = {}
     else:
-        _check_classes(y)
-        given = {"y": y}
+        given = {"y": check_classes(y)}
     try:
         return validate_data(estimator, X, **given, dtype=_FLOATS, reset=reset)
     except ValueError as error:
@@ -89,8 +88,17 @@ def _readable(X: Any) -> Any:
     return X
 
 
-def _check_classes(y: Any) -> None:
+def check_classes(y: Any) -> Any:
     """Refuse labels that would be misread, or fail where no row could be named.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Or `y` itself, where scikit-learn says well what is wrong with it.
 
     Raises
     ------
@@ -103,28 +111,31 @@ def _check_classes(y: Any) -> None:
         raise TypeError(
             f"y is a {type(y).__name__}, which can be read once only: pass a list or an array."
         )
-    way_out = "give every row a class, the integer -1 to those of none, or drop the rows."
+    way_out = "give every row a class, the number -1 to those of none, or drop the rows."
     if np.ma.is_masked(y):
         rows = np.flatnonzero(np.ma.getmaskarray(y).any(axis=tuple(range(1, y.ndim))))
         raise ValueError(f"y has masked values in {_name_rows(rows)}: {way_out}")
     try:
-        labels = np.asarray(y)
-    except ValueError:  # ragged, which scikit-learn says well
-        return
-    if labels.ndim != 1 or labels.dtype.kind not in "Of":
-        return
+        labels = as_given(y)
+    except ValueError:  # ragged
+        return y
+    if labels.ndim != 1:
+        return y
+    if labels.dtype.kind not in "Of":
+        return labels
     rows = np.flatnonzero(find_missing(labels) | _find_infinite(labels))
     if len(rows):
         # The beginning is scikit-learn's, which its checks of estimators look for.
         raise ValueError(f"Input y contains NaN, None or infinity in {_name_rows(rows)}: {way_out}")
     if labels.dtype.kind == "O":
         try:
-            np.sort(labels)
+            np.sort(labels[~find_none(labels)])
         except (TypeError, ValueError) as error:
             kinds = sorted({type(label).__name__ for label in labels})
             raise ValueError(
                 f"y mixes labels of types that have no common order: {', '.join(kinds)}."
             ) from error
+    return labels
 
 
 def _find_infinite(labels: np.ndarray) -> np.ndarray:

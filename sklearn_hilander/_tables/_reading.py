@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_hilander._rows._labels import find_missing
+from sklearn_hilander._rows._labels import as_integers, find_missing, find_none
 from sklearn_hilander._tables._files import listed, load_numpy, read_columns
 
 _UNNAMED = "Unnamed: 0"  # what pandas calls it
@@ -23,7 +23,7 @@ class Table:
     X : ndarray of shape (n_samples, n_features)
         Finite floats.
     y : ndarray of shape (n_samples,) or None
-        Classes, integers or texts.
+        Classes, integers or texts; -1, of texts too, for rows of no class.
     ids, texts : list of str or None
     """
 
@@ -98,7 +98,7 @@ def read_table(
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """Classes of a file of their own: a 1-d ``.npy``, or a table of one column.
+    """Classes of a file of their own: a 1-d ``.npy``, or a table of one column. As `Table.y`.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def _only_column(path: Path) -> np.ndarray:
 
 
 def _as_classes(path: Path, values: np.ndarray) -> np.ndarray:
-    """Integers, or texts, with a value for every row."""
+    """Integers, or texts and the number -1, with a value for every row."""
     values = np.asarray(values)
     missing = find_missing(values)
     if missing.any():
@@ -214,9 +214,13 @@ def _as_classes(path: Path, values: np.ndarray) -> np.ndarray:
             f"{path}: row {np.argmax(missing)}, counted from 0, has no label. Leave such rows out, "
             "or label them -1: of no class."
         )
-    if values.dtype.kind == "f" and (values == np.floor(values)).all():
-        return values.astype(np.int64)
-    return values if values.dtype.kind in "biu" else np.array(_as_texts(values))
+    values = as_integers(values)
+    if values.dtype.kind in "biu":
+        return values
+    texts = np.array(_as_texts(values))
+    # A column of texts has no numbers.
+    none = find_none(values) | (texts == "-1")
+    return np.where(none, -1, texts.astype(object)) if none.any() else texts
 
 
 def _as_texts(values: np.ndarray) -> list[str]:

@@ -11,7 +11,8 @@ from sklearn.base import clone
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from sklearn_hilander._members import NOISE, check_length
+from sklearn_hilander._members import check_length
+from sklearn_hilander._rows._labels import as_given, find_none
 from sklearn_hilander.inspection._matplotlib import (
     BLUE,
     GREEN,
@@ -168,7 +169,7 @@ class LinkageCalibrationDisplay:
             Rows of classes that the model was not trained on, or the picture flatters. None for
             the rows that the estimator clustered last.
         y : array-like of shape (n_samples,)
-            Their classes; a row labelled with the integer -1 is of no class.
+            Their classes; a row labelled with the number -1 is of no class.
         n_bins, strategy, ax, **kwargs
             As in `from_predictions`.
         name : str, optional
@@ -188,14 +189,14 @@ class LinkageCalibrationDisplay:
         check_is_fitted(estimator)
         if X is not None:
             estimator = clone(estimator).set_params(pretrained=estimator).fit(X)
-        classes: np.ndarray = column_or_1d(y)
+        classes: np.ndarray = column_or_1d(as_given(y))
         pairs = estimator.linkage_pairs()
         check_length(classes, len(estimator.labels_), "y")
         if not len(pairs):
             raise ValueError("There are no pairs of neighbours: at least two distinct rows.")
-        same = classes[pairs.i] == classes[pairs.j]
-        if classes.dtype.kind in "iu":
-            same &= classes[pairs.i] != NOISE
+        none = find_none(classes)
+        same = ~(none[pairs.i] | none[pairs.j])
+        same[same] = classes[pairs.i[same]] == classes[pairs.j[same]]
         return cls.from_predictions(
             same,
             pairs.probability,
