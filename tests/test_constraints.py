@@ -208,6 +208,52 @@ def test_a_file_that_is_none(tmp_path, text):
         Constraints.load(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("must_link", "5"),
+        ("must_link", "null"),
+        ("must_link", '{"0": 1}'),
+        ("cannot_link", "[[0, 1], [2]]"),
+        ("cannot_link", "[[0, 1.5]]"),
+        ("groups", "3"),
+        ("groups", "[[1], [2]]"),
+        ("groups", "[[1], [2, 3]]"),
+        ("groups", '[{"a": 1}, 2]'),
+        ("groups", '[{"a": 1}, {"a": 1}]'),
+    ],
+)
+def test_a_file_of_other_values(tmp_path, name, value):
+    path = tmp_path / "file.json"
+    path.write_text(
+        f'{{"format": "sklearn_hilander.Constraints", "version": 1, "{name}": {value}}}'
+    )
+    with pytest.raises(ValueError, match=r"file\.json is not a file of constraints: "):
+        Constraints.load(path)
+
+
+def test_groups_of_numpy_are_saved(tmp_path):
+    said = Constraints(groups=[np.int64(3), None, np.float32(0.5), np.str_("a")])
+    said.save(tmp_path / "said.json")
+    assert Constraints.load(tmp_path / "said.json")["groups"] == [3, None, 0.5, "a"]
+
+
+def test_taken_by_a_mask():
+    mask = [False, True, True, True, False]
+    for groups in (None, ["a", None, "b", "b", "c"]):
+        said = Constraints([(1, 3)], [(0, 1)], groups)
+        assert said.take(mask) == said.take(np.array(mask)) == said.take([1, 2, 3])
+        assert said.take([]) == Constraints(groups=None if groups is None else [])
+        for rows in (mask[:3], [0.5, 1.0], [0, -1], [[0, 1]], 3, ["1"]):
+            with pytest.raises(
+                ValueError, match=r"rows (must be row numbers|are a mask of 3 rows)"
+            ):
+                said.take(rows)
+    with pytest.raises(ValueError, match="a mask of 6 rows; constraints are on 5"):
+        said.take([*mask, True])
+    assert Constraints([(0, 1)]).take([True] * 3) == Constraints([(0, 1)])
+
+
 def test_a_file_of_a_later_release(tmp_path):
     path = tmp_path / "file.json"
     path.write_text('{"format": "sklearn_hilander.Constraints", "version": 9}')

@@ -52,7 +52,7 @@ class Constraints:
     ) -> None:
         self._must_link = _pairs("must_link", must_link)
         self._cannot_link = _pairs("cannot_link", cannot_link)
-        self._groups = None if groups is None else _ids(as_given(groups))
+        self._groups = None if groups is None else _ids(groups)
 
     def __getitem__(self, name: str) -> Any:
         """Pairs as (n_pairs, 2) arrays, groups as a list or None."""
@@ -122,17 +122,22 @@ class Constraints:
 
         Parameters
         ----------
-        rows : array-like of int
-            Of the old rows, those that are the new ones. A pair with a row that is left out is
-            dropped.
+        rows : array-like of int, or of bool of shape (n_samples,)
+            Of the old rows, those that are the new ones; or of every old row, whether it is one. A
+            pair with a row that is left out is dropped.
 
         Returns
         -------
         Constraints
+
+        Raises
+        ------
+        ValueError
+            If they are neither, or a mask of another number of rows.
         """
-        rows = np.asarray(rows, dtype=np.int64)
-        n = int(max([rows.max(initial=-1), *(p.max(initial=-1) for p in (self._must_link,
-                 self._cannot_link))])) + 1  # fmt: skip
+        n = 1 + int(max(pairs.max(initial=-1) for pairs in (self._must_link, self._cannot_link)))
+        rows = self._row_numbers(np.asarray(rows), n)
+        n = max(n, 1 + int(rows.max(initial=-1)))
         new_of = np.full(n, -1, dtype=np.int64)
         new_of[rows] = np.arange(len(rows))
 
@@ -142,6 +147,17 @@ class Constraints:
 
         groups = None if self._groups is None else [self._groups[row] for row in rows.tolist()]
         return Constraints(moved(self._must_link), moved(self._cannot_link), groups)
+
+    def _row_numbers(self, rows: np.ndarray, n_named: int) -> np.ndarray:
+        """Rows to take, int64; pairs name rows under `n_named`."""
+        if rows.ndim == 1 and rows.dtype.kind == "b":
+            n = n_named if self._groups is None else len(self._groups)
+            if len(rows) < n or (len(rows) > n and self._groups is not None):
+                raise ValueError(f"rows are a mask of {len(rows)} rows; constraints are on {n}.")
+            return np.flatnonzero(rows)
+        if rows.ndim != 1 or (len(rows) and (rows.dtype.kind not in "iu" or rows.min() < 0)):
+            raise ValueError("rows must be row numbers from 0, or a mask of all rows.")
+        return rows.astype(np.int64)
 
     def save(self, path: str | PathLike) -> None:
         """Write a JSON file.
@@ -180,9 +196,12 @@ class Constraints:
                 f"{path} has version {content.get('version')!r} of the format; this release reads "
                 f"version {_VERSION}."
             )
-        return cls(
-            content.get("must_link", ()), content.get("cannot_link", ()), content.get("groups")
-        )
+        try:
+            return cls(
+                content.get("must_link", ()), content.get("cannot_link", ()), content.get("groups")
+            )
+        except ValueError as error:
+            raise ValueError(f"{path} is not a file of constraints: {error}") from error
 
     def _as_json(self) -> dict[str, Any]:
         return {
@@ -196,7 +215,7 @@ class Constraints:
 
 def _pairs(name: str, pairs: Any) -> np.ndarray:
     """Pairs in ascending order, each once; (n_pairs, 2), int64."""
-    array = np.asarray(pairs if len(pairs) else np.zeros((0, 2), dtype=np.int64))
+    array = np.asarray(pairs)
     largest = int(array.max(initial=0)) if array.dtype.kind in "iu" else 0
     must, cannot = (array if each == name else None for each in _NAMES)
     checked = check_constraints(largest + 1, must, cannot, None)
@@ -209,10 +228,14 @@ def _pairs(name: str, pairs: Any) -> np.ndarray:
 _NAMES = ("must_link", "cannot_link")
 
 
-def _ids(groups: np.ndarray) -> list:
-    """Ids of groups, None for what is no group."""
-    is_none = find_none(groups).tolist()
-    return [None if none else group for group, none in zip(groups.tolist(), is_none, strict=True)]
+def _ids(groups: Any) -> list:
+    """Ids of groups as Python's own numbers and texts, None for what is no group."""
+    array = as_given(groups)
+    check_constraints(array.size, None, None, array)
+    return [
+        None if none else group.item() if isinstance(group, np.generic) else group
+        for group, none in zip(array.tolist(), find_none(array).tolist(), strict=True)
+    ]
 
 
 def _same_length(one: list, other: list) -> tuple[list, list]:

@@ -158,14 +158,14 @@ def _group_codes(groups: object, n_samples: int) -> tuple[np.ndarray, np.ndarray
         raise ValueError(f"groups must have one id a row: shape ({n_samples},); got {array.shape}.")
     named = ~find_none(array)
     ids = array[named]
-    if ids.dtype.kind == "O":
-        try:
+    try:
+        if ids.dtype.kind == "O":
             ids = np.array(ids.tolist()) if len(ids) else np.zeros(0, dtype=np.int64)
-        except ValueError as error:
-            raise ValueError("groups must hold one number or string a row.") from error
-        if ids.ndim != 1:
-            raise ValueError("groups must hold one number or string a row.")
-    names, codes = np.unique(as_integers(ids), return_inverse=True)
+        names, codes = np.unique(as_integers(ids), return_inverse=True)
+    except (TypeError, ValueError) as error:  # ragged, or of no order
+        raise ValueError("groups must hold one number or string a row.") from error
+    if ids.ndim != 1:
+        raise ValueError("groups must hold one number or string a row.")
     out = np.full(n_samples, -1, dtype=np.int64)
     out[named] = codes.reshape(-1)
     return out, names
