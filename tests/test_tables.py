@@ -199,6 +199,9 @@ def test_texts(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_bytes("a\x0cb\r\n\r\né\r\n".encode())
     assert read_texts(path) == ["a\x0cb", "", "é"]
+    path.write_bytes("café\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"texts\.txt is no text in UTF-8: .*position 3"):
+        read_texts(path)
     np.save(tmp_path / "texts.npy", ["x", "y"])
     assert read_texts(tmp_path / "texts.npy") == ["x", "y"]
 

@@ -127,8 +127,12 @@ def read_images(path: Path) -> np.ndarray:
 def read_texts(path: Path) -> list[str]:
     """Texts of a file: a line a row of a ``.txt``, else as `read_labels`."""
     if path.suffix.lower() == ".txt":
+        try:
+            content = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is no text in UTF-8: {error}") from error
         # Not splitlines: a text may hold form feeds and the like.
-        lines = path.read_text(encoding="utf-8").replace("\r\n", "\n").split("\n")
+        lines = content.replace("\r\n", "\n").split("\n")
         return lines[:-1] if lines[-1] == "" else lines
     return _as_texts(_only_column(path))
 
