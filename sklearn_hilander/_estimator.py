@@ -70,8 +70,11 @@ class HiLanderClustering(
         links the nearest 16 or more alone where there are many rows in small clusters; 9 for
         the others and without a model.
     linkage_threshold : float or "auto", default="auto"
-        Pairs at or under this linkage probability are not joined. "auto" takes the value that did
-        best on classes held out of meta-training; 0.5 where there is none.
+        Pairs at or under this linkage probability are not joined. "auto" calibrates it on classes
+        held out of meta-training: for "relational" near half of the best F, for the others where F
+        is best. The model that comes with the package brings its own; without a model, or where
+        there are too few classes, it is 0.5. Where `selected_` is not "judge", clusters at the
+        calibrated threshold are that decoder's: pairs above it are joined within them alone.
     max_levels : int, optional
         Most levels of the hierarchy. None means 10; for "relational", no limit.
     min_cluster_size : int, default=1
@@ -89,8 +92,9 @@ class HiLanderClustering(
         networks "auto" then is exact up to 50,000 rows, or on a GPU, and "hnsw" beyond.
     architecture : {"relational", "gcn", "gat", "paper-gcn", "paper-gat", "untrained"} or \
             Architecture, default="relational"
-        The model. "relational" sees only how rows stand to each other, so its weights fit
-        embeddings of any dimension. The others are the paper's network: "gcn" sees peak and
+        The model that labels train; without labels the one of `pretrained` clusters, whatever it
+        is, but for "untrained". "relational" sees only how rows stand to each other, so its weights
+        fit embeddings of any dimension. The others are the paper's network: "gcn" sees peak and
         mean features, "gat" peak features alone; "paper-gcn" and "paper-gat" also cluster just
         as the authors' scripts do (see the user guide). "untrained" has no network: locally
         scaled similarity stands in for it.
@@ -157,13 +161,14 @@ class HiLanderClustering(
     linkage_threshold_ : float
         The threshold that was used.
     lander_ : Lander, RelationalModel or None
-        The meta-trained model; None if there was no training.
+        The model that clusters: meta-trained here, or that of `pretrained`. None where none does.
     selected_ : {"judge", "average", "flow", "stable"} or None
-        What puts rows into clusters: of the network that judges pairs of clusters, average linkage,
-        and the map equation of a walk along the linkage probabilities, the first within a
-        standard error of the best on classes held out of meta-training; for the model that
-        comes with the package average linkage, cut where a walk along the embeddings has its
-        most stable clusters. None for the paper's networks and without a model.
+        Which decoder makes the clusters: "judge" (a network that looks at pairs of clusters),
+        "average" (average linkage) or "flow" (map equation of a walk along the linkage
+        probabilities), the first of them within a standard error of the best on classes held out
+        of meta-training; "stable" (average linkage, cut where a walk along the embeddings has its
+        most stable clusters) for the model that comes with the package. None for the paper's
+        networks and without a model.
     validation_scores_ : dict of str to float
         F of each of these ways on classes held out of meta-training, mean of pairwise and BCubed F
         at its best threshold. Near 1 the held-out classes tell little: many more classes than were
@@ -171,9 +176,9 @@ class HiLanderClustering(
         many samples or more are cut where a flow along the embeddings divides many of them.
         Empty where `selected_` was not chosen so.
     loss_curve_ : list of float
-        Mean loss of each epoch or pass; empty if there was no training.
+        Mean loss of each epoch or pass of the training of `lander_`; empty where that is None.
     n_iter_ : int
-        Epochs or passes that were run.
+        Epochs or passes of that training.
     n_features_in_ : int
         Number of features seen by ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -283,7 +288,8 @@ class HiLanderClustering(
             Embeddings. For ``metric="precomputed"`` distances of the rows to each other, a sparse
             matrix or an array-like of shape (n_samples, n_samples).
         y : array-like of shape (n_samples,), optional
-            Classes. A row labelled with the number -1 belongs to no class: it stands alone.
+            Classes. A row labelled with the number -1 is taught as one that is alike to no other;
+            that is not what *unlabelled* means: leave rows out whose class you do not know.
             If given, everything learned earlier is forgotten. If not, the rows are clustered with
             the model that this object was trained to before, else with `pretrained`.
         must_link : array-like of shape (n_pairs, 2), optional
