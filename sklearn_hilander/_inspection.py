@@ -42,7 +42,7 @@ class InspectionMixin:
     @property
     def exemplar_indices_(self) -> NDArray[np.int64]:
         """Row of the peak of each cluster, ndarray of shape (`n_clusters_`,), int64."""
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         return _views.exemplars(self._known)
 
     @property
@@ -52,7 +52,7 @@ class InspectionMixin:
         For ``metric="cosine"`` the mean of the rows at unit length, not scaled itself. There is
         none for ``metric="precomputed"``: distances have no mean.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         if self._known.scaler.metric == "precomputed":
             raise AttributeError(
                 "cluster_centers_ needs embeddings, and metric='precomputed' has none: see "
@@ -63,7 +63,7 @@ class InspectionMixin:
     @property
     def cluster_sizes_(self) -> NDArray[np.int64]:
         """Number of rows in each cluster, ndarray of shape (`n_clusters_`,), int64."""
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         return _views.sizes(self._known)
 
     @property
@@ -74,7 +74,7 @@ class InspectionMixin:
         cluster's exemplar. Exemplars have 1, rows labelled -1 have 0. With the same clusters and
         exemplars, raising any linkage probability inside a cluster never lowers it.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         return _views.probabilities(self._known, self._model)
 
     @property
@@ -83,13 +83,13 @@ class InspectionMixin:
 
         1 - the highest linkage probability of the row and any other; 0 for exact copies.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         return _views.outlier_scores(self._known)
 
     @property
     def hierarchy_(self) -> Hierarchy:
         """Labels and peaks of every level, and the tree of merges."""
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         return _views.hierarchy(self._known, self._model)
 
     def relabel(
@@ -118,7 +118,7 @@ class InspectionMixin:
         self
             Unchanged if this raises.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         if min_cluster_size is not None:
             check_scalar(min_cluster_size, "min_cluster_size", Integral, min_val=1)
         if linkage_threshold is not None:
@@ -151,7 +151,7 @@ class InspectionMixin:
             those of ``fit``; else what was found on the way, or the mean linkage probability of
             neighbours across.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         check_scalar(top, "top", Integral, min_val=1)
         return _views.merges_to_review(self._known, self._model, top)
 
@@ -171,7 +171,7 @@ class InspectionMixin:
             `size_b`, the larger part first. Clusters of one row, or of copies of one, are left
             out.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         check_scalar(top, "top", Integral, min_val=1)
         return _views.splits_to_review(self._known, self._model, top)
 
@@ -183,7 +183,7 @@ class InspectionMixin:
         recarray of shape (n_pairs,)
             Rows `i` and `j`, and their `probability`.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         return _views.linkage_pairs(self._known)
 
     def soft_membership(self, X: ArrayLike | None = None, *, top: int = 5) -> sp.csr_array:
@@ -204,7 +204,7 @@ class InspectionMixin:
         csr_array of shape (n_samples, `n_clusters_`), float64
             Rows sum to 1 at most: what is missing belongs elsewhere, or nowhere.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "labels_")
         check_scalar(top, "top", Integral, min_val=1)
         if X is None:
             return _views.fitted_membership(self._known, top)

@@ -44,11 +44,11 @@ ROOMS = {
     },
     "_neighbors": {"_cell_search", "_device_search", "_exact_search", "_ops", "_types"},
     # _rows/
-    "_distances": {"_validation"},
     "_labels": set(),
     "_row_source": set(),
     "_row_hashes": {"_device"},
     "_validation": {"_labels"},
+    "_distances": {"_validation"},
     "_row_scaler": {"_row_hashes"},
     "_embeddings": {"_cells", "_memory", "_row_hashes", "_row_scaler"},
     "_graph_embedding": {"_distances", "_pair_graph", "_pairs", "_two_hops"},
@@ -212,8 +212,8 @@ ROOMS = {
     "_estimator": {
         "_architectures", "_callbacks", "_checkpoint", "_clustering", "_device", "_distances",
         "_documentation", "_growth", "_inspection", "_known_clusters", "_labels", "_meta_training",
-        "_model", "_neighbors", "_new_rows", "_row_constraints", "_saving", "_state",
-        "_validation", "metrics",
+        "_model", "_neighbors", "_new_rows", "_row_constraints", "_saving", "_state", "_validation",
+        "metrics",
     },
     # Beside it.
     "_members": set(),

@@ -236,6 +236,15 @@ def test_the_model_alone(clusters, rng, tmp_path, architecture):
         loaded.predict(X)
     with pytest.raises(NotFittedError, match="clusters=False"):
         loaded.save(tmp_path / "other")
+    for ask in (
+        "relabel", "merge_candidates", "split_candidates", "linkage_pairs", "soft_membership",
+    ):  # fmt: skip
+        with pytest.raises(NotFittedError):
+            getattr(loaded, ask)()
+    for name in ("hierarchy_", "probabilities_", "exemplar_indices_", "cluster_sizes_"):
+        with pytest.raises(NotFittedError):
+            getattr(loaded, name)
+        assert not hasattr(loaded, name)
     assert loaded.score(X, y) == clusterer.score(X, y)
     new = rng.normal(size=(30, X.shape[1]))
     labels = clusterer.fit_predict(new)
