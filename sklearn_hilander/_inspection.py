@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn_hilander._clusters._clustering import decode_again
 from sklearn_hilander._clusters._known_clusters import KnownClusters
 from sklearn_hilander._clusters._merge_tree import Hierarchy
 from sklearn_hilander._incoming._distance_joining import refuse_distances
-from sklearn_hilander._rows._validation import check_rows
+from sklearn_hilander._rows._validation import check_real, check_rows
 from sklearn_hilander._state import unchanged_on_failure
 
 if TYPE_CHECKING:
@@ -122,14 +122,8 @@ class InspectionMixin:
         if min_cluster_size is not None:
             check_scalar(min_cluster_size, "min_cluster_size", Integral, min_val=1)
         if linkage_threshold is not None:
-            check_scalar(
-                linkage_threshold,
-                "linkage_threshold",
-                Real,
-                min_val=0,
-                max_val=1,
-                include_boundaries="left",
-            )
+            bounds = dict(min_val=0, max_val=1, include_boundaries="left")
+            check_real(linkage_threshold, "linkage_threshold", **bounds)
             linkage_threshold = float(linkage_threshold)
         with unchanged_on_failure(self):
             self._keep(decode_again(self._known, self._model, min_cluster_size, linkage_threshold))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.metadata_routing import UNUSED
-from sklearn.utils.validation import check_is_fitted, check_scalar
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hilander._callbacks import FitTask, fit_task, with_callbacks
 from sklearn_hilander._clusters._clustering import with_merges_that_made_it
@@ -24,7 +23,7 @@ from sklearn_hilander._incoming._kept_rows import KeptRows, known_rows, with_new
 from sklearn_hilander._incoming._reclustering import recluster
 from sklearn_hilander._incoming._streaming import keep_rows
 from sklearn_hilander._rows._distances import check_distances
-from sklearn_hilander._rows._validation import check_rows
+from sklearn_hilander._rows._validation import check_real, check_rows
 from sklearn_hilander._state import unchanged_on_failure
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ class NewRowsMixin:
         True
         """
         if min_growth is not None:
-            check_scalar(min_growth, "min_growth", Real, min_val=1)
+            check_real(min_growth, "min_growth", min_val=1)
         said = dict(must_link=must_link, cannot_link=cannot_link, groups=groups)
         if not hasattr(self, "labels_"):
             return self.fit(X, y, **said)
@@ -236,7 +235,7 @@ class NewRowsMixin:
         "paper-" architectures their lengths are taken to be 1.
         """
         check_is_fitted(self, "labels_")
-        check_scalar(min_growth, "min_growth", Real, min_val=1)
+        check_real(min_growth, "min_growth", min_val=1)
         known = self._known
         refuse_distances(known, "recluster")
         if len(known.nodes) < min_growth * known.n_clustered:

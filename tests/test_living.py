@@ -218,6 +218,7 @@ def test_relabelling_changes_the_minimum_size(fitted, unseen):
         dict(min_cluster_size=1.5),
         dict(linkage_threshold=1.0),
         dict(linkage_threshold=-0.1),
+        dict(linkage_threshold=float("nan")),
     ],
 )
 def test_relabel_refuses(wrong, unseen):

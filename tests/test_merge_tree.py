@@ -135,6 +135,13 @@ def test_cut_takes_one_of_two(cut):
         hierarchy_of(Merges(np.array([0]), np.array([1]), np.array([0.5])), 3).cut(**cut)
 
 
+def test_cut_at_no_number():
+    with pytest.raises(ValueError, match="linkage_threshold is NaN"):
+        hierarchy_of(Merges(np.array([0]), np.array([1]), np.array([0.5])), 3).cut(
+            linkage_threshold=np.nan
+        )
+
+
 @pytest.mark.parametrize("n_clusters", [0, 4])
 def test_cut_to_an_impossible_number(n_clusters):
     with pytest.raises(ValueError, match="not between 1 and 3 samples"):

@@ -409,12 +409,16 @@ def test_what_fails_changes_nothing(unseen, monkeypatch):
         clusterer.recluster(min_growth=0.5)
     with pytest.raises(TypeError, match="min_growth"):
         clusterer.recluster(min_growth="often")
+    with pytest.raises(ValueError, match="min_growth is NaN"):
+        clusterer.recluster(min_growth=np.nan)
     with pytest.raises(MemoryError):
         clusterer.partial_fit(unseen[0])
     with pytest.raises(ValueError, match="min_growth == 0"):
         clusterer.partial_fit(unseen[0], min_growth=0.5)
     with pytest.raises(TypeError, match="min_growth"):
         clusterer.partial_fit(unseen[0], min_growth="often")
+    with pytest.raises(ValueError, match="min_growth is NaN"):
+        clusterer.partial_fit(unseen[0], min_growth=np.nan)
     assert vars(clusterer) == before
     with pytest.raises(NotFittedError):
         HiLanderClustering().recluster()

@@ -85,16 +85,16 @@ class Hierarchy(Levels):
         Raises
         ------
         ValueError
-            If not exactly one of the two is given, or `n_clusters` cannot be had: it is not
-            between 1 and `n_samples`, or constraints keep more clusters apart.
+            If not exactly one of the two is given, it is NaN, or `n_clusters` cannot be had: it is
+            not between 1 and `n_samples`, or constraints keep more clusters apart.
         """
         if (n_clusters is None) == (linkage_threshold is None):
             raise ValueError("cut takes one of n_clusters and linkage_threshold.")
         n_samples = len(self.clusters)
         if linkage_threshold is not None:
-            merges = self.recorded
-            if linkage_threshold < self.thresholds[-1]:
-                merges = self.merges
+            if np.isnan(linkage_threshold):
+                raise ValueError("linkage_threshold is NaN: a probability is wanted.")
+            merges = self.merges if linkage_threshold < self.thresholds[-1] else self.recorded
             return first_come(components(merges, n_samples, linkage_threshold))
         assert n_clusters is not None
         if not 1 <= n_clusters <= n_samples:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_scalar, validate_data
 
 from sklearn_hilander._rows._labels import as_given, find_missing, find_none
 
@@ -75,6 +76,13 @@ def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool = True) -> 
             if len(rows := find(X)):
                 raise ValueError(f"{_name_rows(rows)} of X: {what}. {error}") from error
         raise
+
+
+def check_real(value: Any, name: str, **bounds: Any) -> None:
+    """scikit-learn's ``check_scalar`` of a real number, but for NaN, which no bound excludes."""
+    check_scalar(value, name, Real, **bounds)
+    if np.isnan(value):
+        raise ValueError(f"{name} is NaN: a number is wanted.")
 
 
 def _readable(X: Any) -> Any:
