@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from sklearn_hilander import HiLanderClustering
+from sklearn_hilander.datasets import make_identities
 from sklearn_hilander.inspection import (
     ClusterSizeDisplay,
     ContactSheetDisplay,
@@ -390,6 +391,23 @@ class TestHierarchyDisplay:
         names = dict(zip(display.level_labels[-1], clusterer.labels_, strict=True))
         assert [display.names[c] for c in sorted(names)] == [str(names[c]) for c in sorted(names)]
         assert len(set(names.values())) == len(names) == clusterer.n_clusters_
+
+    def test_levels_that_share_a_threshold(self, pyplot):
+        X, y = make_identities(300, 24, mean_size=10, random_state=1)
+        params = dict(max_iter=5, hidden_dim=16, random_state=0, linkage_threshold=0.25)
+        clusterer = HiLanderClustering(architecture="gcn", **params).fit(X, y)
+        numbers = {len(set(labels)) for labels in clusterer.hierarchy_.labels}
+        assert len(numbers) > 2
+        display = HierarchyDisplay.from_estimator(clusterer)
+        shown = [len(set(labels)) for labels in display.level_labels]
+        assert shown == sorted(numbers, reverse=True)
+        # Clusters of another threshold were merged on more than one level, too.
+        for threshold in (0.2, 0.3):
+            clusterer.relabel(linkage_threshold=threshold)
+            display = HierarchyDisplay.from_estimator(clusterer)
+            assert len(display.level_labels) > 2
+            assert min(display.thresholds) == display.thresholds[-1] == threshold
+            HierarchyDisplay.from_predictions(display.level_labels)  # they are nested
 
     @pytest.mark.parametrize(
         ("levels", "thresholds", "message"),

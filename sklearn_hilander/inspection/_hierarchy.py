@@ -7,7 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike
+from scipy.sparse.csgraph import connected_components
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_hilander._members import NOISE, check_labels
@@ -135,14 +137,18 @@ class HierarchyDisplay:
         """
         check_is_fitted(estimator)
         hierarchy, threshold = estimator.hierarchy_, estimator.linkage_threshold_
-        # The levels were run at the thresholds of `fit`; `relabel` may have set another since.
-        levels = [
-            (labels, at)
-            for labels, at in zip(hierarchy.labels, hierarchy.thresholds, strict=True)
-            if at > threshold
-        ]
-        levels.append((hierarchy.cut(linkage_threshold=threshold), threshold))
-        level_labels, thresholds = zip(*levels, strict=True)
+        last = hierarchy.cut(linkage_threshold=threshold)
+        level_labels, thresholds = [], []
+        for labels, at in zip(hierarchy.labels, hierarchy.thresholds, strict=True):
+            # The levels were run at the thresholds of `fit`; `relabel` may have set another since.
+            if at <= threshold:
+                labels = _merged_within(labels, hierarchy.recorded, threshold)
+                if labels.max() == last.max():
+                    break
+            level_labels.append(labels)
+            thresholds.append(max(at, threshold))
+        level_labels.append(last)
+        thresholds.append(threshold)
         first = np.unique(level_labels[-1], return_index=True)[1]
         labels = estimator.labels_[first].tolist()
         names = ["" if label == NOISE else str(label) for label in labels]
@@ -221,6 +227,14 @@ class HierarchyDisplay:
         """Number of clusters and threshold of a level."""
         text = counted(len(np.unique(self.level_labels[level])), "cluster")
         return text if self.thresholds is None else f"{text}, p > {self.thresholds[level]:.2f}"
+
+
+def _merged_within(labels: np.ndarray, merges: Any, threshold: float) -> np.ndarray:
+    """Clusters of the merges above a threshold that were made by the level with these labels."""
+    made = (merges.probability > threshold) & (labels[merges.a] == labels[merges.b])
+    edges = (np.ones(made.sum(), dtype=np.int8), (merges.a[made], merges.b[made]))
+    graph = sp.coo_array(edges, shape=(len(labels), len(labels)))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def _draw_blocks(ax: Any, icicle: Icicle) -> Any:
