@@ -595,6 +595,12 @@ def test_match_labels(seed, n, n_old, n_new):
     np.testing.assert_array_equal(match_labels(old, np.where(old >= 0, shuffled[old], -1)), old)
 
 
+def test_match_labels_of_any_size():
+    # A table of every number up to it would not fit into memory.
+    large = 2**60
+    assert match_labels([large, 7, 7], [1, 0, 0, 2]).tolist() == [large, 7, 7, large + 1]
+
+
 def test_match_labels_refuses():
     with pytest.raises(ValueError, match="new has 1 labels and old 2"):
         match_labels([0, 1], [0])

@@ -56,20 +56,21 @@ def match_labels(old: ArrayLike, new: ArrayLike) -> np.ndarray:
     columns = np.full(len(new), -1)
     columns[new >= 0] = number_in.reshape(-1)
     both = (old >= 0) & (columns[: len(old)] >= 0)
-    shape = (int(old.max(initial=-1)) + 1, len(found))
-    shared = sparse.coo_array(
-        (np.ones(both.sum()), (old[both], columns[: len(old)][both])), shape=shape
-    ).tocsr()
+    # Old numbers may have gaps: a row for each that there is, not for each that there might be.
+    number_of, rows_of_both = np.unique(old[both], return_inverse=True)
+    places = (rows_of_both.reshape(-1), columns[: len(old)][both])
+    shape = (len(number_of), len(found))
+    shared = sparse.coo_array((np.ones(both.sum()), places), shape=shape).tocsr()
     number = np.full(len(found), -1, dtype=np.int64)
     for rows, cols in _connected_parts(shared):
         part = shared[rows][:, cols].toarray()
         taken = linear_sum_assignment(part, maximize=True)
         agree = part[taken] > 0
-        number[cols[taken[1][agree]]] = rows[taken[0][agree]]
+        number[cols[taken[1][agree]]] = number_of[rows[taken[0][agree]]]
     free = np.flatnonzero(number < 0)
     first = np.full(len(found), len(new))
     np.minimum.at(first, columns[columns >= 0], np.flatnonzero(columns >= 0))
-    number[free[np.argsort(first[free])]] = shape[0] + np.arange(len(free))
+    number[free[np.argsort(first[free])]] = old.max(initial=-1) + 1 + np.arange(len(free))
     return np.where(columns >= 0, number[columns] if len(found) else -1, -1)
 
 
