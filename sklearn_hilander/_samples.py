@@ -44,7 +44,7 @@ def as_bytes(images: ArrayLike) -> np.ndarray:
     """Images with values from 0 to 255, uint8 of the same shape.
 
     Integers are taken as they are, up to 255. Floats are taken to go from 0 to 1; if they do not,
-    from the least to the greatest of all.
+    from the least to the greatest of all, or black where those are the same.
     """
     images = np.asarray(images)
     if images.dtype.kind in "iu" and images.size and images.min() >= 0 and images.max() <= 255:
@@ -52,7 +52,7 @@ def as_bytes(images: ArrayLike) -> np.ndarray:
     values: np.ndarray = np.nan_to_num(images.astype(np.float32))
     low, high = (values.min(), values.max()) if values.size else (0, 1)
     if low < 0 or high > 1:
-        values = (values - low) / (high - low)
+        values = (values - low) / (high - low if high > low else 1)
     return np.round(values * 255).astype(np.uint8)
 
 

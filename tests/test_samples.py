@@ -39,6 +39,8 @@ def test_wrong_number():
         (np.array([-2.0, 0.0, 2.0]), [0, 128, 255]),
         (np.array([0, 1000]), [0, 255]),
         (np.array([0.0, np.nan]), [0, 0]),
+        (np.array([2.0, 2.0]), [0, 0]),
+        (np.array([1000, 1000], dtype=np.uint16), [0, 0]),
         (np.zeros(0), []),
     ],
 )
