@@ -275,6 +275,18 @@ def test_shifts_repeat_the_border():
     assert shift_images(image, 0) is image
 
 
+def test_batches_of_one(rng):
+    """Batch normalisation has no variance of one row of which one pixel is left."""
+    X, y = rng.random((5, 24)), np.array([0, 1, 0, 1, 2])
+    small = ClassifierEncoder(4, image_shape=(4, 6), max_iter=1, batch_size=2, random_state=0)
+    assert small.fit(X, y).transform(X).shape == (5, 4)
+    for alone in (clone(small).set_params(batch_size=1), clone(small)):
+        rows = slice(None) if alone.batch_size == 1 else slice(1)
+        with pytest.raises(ValueError, match="batch_size of 2 or more"):
+            alone.fit(X[rows], y[rows])
+    ClassifierEncoder(4, max_iter=1, batch_size=1).fit(X, y)
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [

@@ -138,7 +138,7 @@ def train_classifier(
     Raises
     ------
     ValueError
-        If the loss stops being finite.
+        If the loss stops being finite, or the backbone cannot be trained on one row at a time.
     """
     images = len(encoder.standardize.shape) > 1
     # Convolutions on the CPU take about half the time in this layout.
@@ -153,6 +153,9 @@ def train_classifier(
     targets = torch.as_tensor(y, device=device)
     parameters = [p for p in (*encoder.parameters(), *head.parameters()) if p.requires_grad]
     n_batches = math.ceil(len(inputs) / settings.batch_size)
+    if settings.batch_size > 1:
+        # Batch normalisation may not do with one row, so three rows in batches of two are one.
+        n_batches = min(n_batches, max(1, len(inputs) // 2))
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -168,7 +171,9 @@ def train_classifier(
                 if images:
                     rows = shift_images(rows, settings.max_shift)
                     rows = rows.contiguous(memory_format=memory_format)
-                logits = head(encoder.project(rows), targets[batch])
+                with _one_row_explained(len(batch)):
+                    projected = encoder.project(rows)
+                logits = head(projected, targets[batch])
                 loss = nn.functional.cross_entropy(logits, targets[batch])
                 optimizer.zero_grad()
                 loss.backward()
@@ -245,3 +250,17 @@ def embed(encoder: Encoder, X: np.ndarray, device: torch.device) -> np.ndarray:
 def _blocks(X: np.ndarray) -> Iterator[slice]:
     for start in range(0, len(X), BLOCK_SIZE):
         yield slice(start, min(start + BLOCK_SIZE, len(X)))
+
+
+@contextmanager
+def _one_row_explained(n_rows: int) -> Iterator[None]:
+    """Torch's error on one row of one position, which batch normalisation has no variance of."""
+    try:
+        yield
+    except ValueError as error:
+        if n_rows > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            "The backbone has batch normalisation, which cannot be trained on one sample at a "
+            "time: give a batch_size of 2 or more, and at least two samples."
+        ) from error
