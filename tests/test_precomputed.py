@@ -50,6 +50,22 @@ def test_unit_and_order_and_form_do_not_matter(rng, model):
 
 
 @models
+@pytest.mark.parametrize("exponent", [-1000, -140, 130, 1000])
+def test_units_that_float32_does_not_hold(rng, tmp_path, model, exponent):
+    X, _ = make_clusters(rng, n_clusters=5, size=12, spread=0.25)
+    distances = pairwise_distances(X)
+    distances = (distances + distances.T) / 2
+    new = pairwise_distances(X[:9] + 0.05, X)
+    plain = precomputed(**model).fit(distances)
+    other = precomputed(**model).fit(np.ldexp(distances, exponent))
+    np.testing.assert_array_equal(other.labels_, plain.labels_)
+    other.save(tmp_path / "file")
+    for clusterer in (other, HiLanderClustering.load(tmp_path / "file")):
+        joined = clusterer.predict(np.ldexp(new, exponent))
+        np.testing.assert_array_equal(joined, plain.predict(new))
+
+
+@models
 def test_itself_among_its_neighbors_makes_no_difference(rng, model):
     X, _ = make_clusters(rng, n_clusters=5, size=12, spread=0.25)
     alone = kneighbors_graph(X, 10, mode="distance", include_self=False)

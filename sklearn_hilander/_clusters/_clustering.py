@@ -237,7 +237,12 @@ def _embed_distances(
     embedded = embed_graph(graph, n_neighbors)
     hashes = np.arange(len(graph.first), dtype=np.uint64)
     embeddings = Embeddings(embedded.features, graph.inverse, graph.counts, hashes, graph.first)
-    return embeddings, RowScaler("precomputed", scale=embedded.far), embedded
+    # In the unit of those given, to which new rows will be compared.
+    with np.errstate(over="ignore", under="ignore"):
+        far = np.ldexp(embedded.far, graph.exponent)
+    limits = np.finfo(np.float64)
+    far = float(np.clip(far, limits.tiny, limits.max))
+    return embeddings, RowScaler("precomputed", scale=far), embedded
 
 
 def decode_again(

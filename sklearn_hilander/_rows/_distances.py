@@ -30,7 +30,9 @@ class DistanceGraph:
     Attributes
     ----------
     distances : csr_array of shape (n_distinct, n_distinct), float32
-        Symmetric; the stored ones are those of neighbours, and above 0.
+        Symmetric; the stored ones are those of neighbours, and above 0. In a unit of their own.
+    exponent : int
+        The unit is 2 to this power.
     inverse : ndarray of shape (n_samples,), int64
         Distinct row of each sample.
     counts : ndarray of shape (n_distinct,), float32
@@ -40,6 +42,7 @@ class DistanceGraph:
     """
 
     distances: sp.csr_array
+    exponent: int
     inverse: np.ndarray
     counts: np.ndarray
     first: np.ndarray
@@ -140,10 +143,14 @@ def distance_graph(distances: sp.csr_array, n_neighbors: int) -> DistanceGraph:
     start = np.searchsorted(a, np.arange(n_distinct))
     rank = np.arange(len(a)) - start[a]
     near = rank < n_neighbors
-    position = _canonical_positions(a[near], d[near].astype(np.float64), rank[near], n_distinct)
-    a, b, d = position[a[near]], position[b[near]], d[near].astype(np.float32)
-    # In float32 a distance may have become 0, which would no longer be stored.
-    d = np.maximum(d, np.finfo(np.float32).tiny)
+    a, b, d, rank = a[near], b[near], d[near].astype(np.float64), rank[near]
+    # Float32 holds any unit, if it is the distances' own; a power of two leaves their digits alone.
+    exponent = int(np.median(np.frexp(d)[1])) - 1 if len(d) else 0
+    d = np.ldexp(d, -exponent)
+    position = _canonical_positions(a, d, rank, n_distinct)
+    # No distance may become 0, which would no longer be stored.
+    limits = np.finfo(np.float32)
+    a, b, d = position[a], position[b], np.clip(d, limits.tiny, limits.max).astype(np.float32)
     a, b, d = _least(np.r_[a, b], np.r_[b, a], np.r_[d, d])
     pointers = np.searchsorted(a, np.arange(n_distinct + 1))
     graph = sp.csr_array((d, b, pointers), shape=(n_distinct, n_distinct))
@@ -151,7 +158,7 @@ def distance_graph(distances: sp.csr_array, n_neighbors: int) -> DistanceGraph:
     first = np.full(n_distinct, n, dtype=np.int64)
     np.minimum.at(first, inverse, np.arange(n))
     counts = np.bincount(inverse, minlength=n_distinct).astype(np.float32)
-    return DistanceGraph(graph, inverse, counts, first)
+    return DistanceGraph(graph, exponent, inverse, counts, first)
 
 
 def nearest_of(distances: sp.csr_array, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
@@ -191,10 +198,10 @@ def _least(a: np.ndarray, b: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...
 
 def _canonical_positions(a: np.ndarray, d: np.ndarray, rank: np.ndarray, n: int) -> np.ndarray:
     """Place of each row in an order that its own distances decide; (n,), int64."""
-    # By a unit of their own, and without the last bits: the order is that of the same distances
-    # in another unit, or by another program.
+    # By their median, and without the last bits: the order is that of the same distances in
+    # another unit, or by another program.
     unit = np.median(d) if len(d) else 1.0
-    bits = np.round(d / unit * 2.0**20).astype(np.uint64)
+    bits = np.round(np.minimum(d / unit * 2.0**20, 2.0**63)).astype(np.uint64)
     multipliers = np.random.default_rng(0).integers(
         1, 2**64, size=int(rank.max(initial=0)) + 1, dtype=np.uint64, endpoint=False
     ) | np.uint64(1)

@@ -40,7 +40,7 @@ class EmbeddedGraph:
     features : ndarray of shape (n_nodes, N_FEATURES), float32
         Unit rows.
     far : float
-        Distance at random; that of similarity 0.
+        Distance at random, in the unit of the graph; that of similarity 0.
     indices : ndarray of shape (n_nodes, n_neighbors), int64
         Nearest neighbours by the distances given; the row itself where there is no further one.
     similarities : ndarray of shape (n_nodes, n_neighbors), float32
