@@ -44,11 +44,12 @@ ROOMS = {
     },
     "_neighbors": {"_cell_search", "_device_search", "_exact_search", "_ops", "_types"},
     # _rows/
+    "_distance_order": set(),
     "_labels": set(),
     "_row_source": set(),
     "_row_hashes": {"_device"},
     "_validation": {"_labels"},
-    "_distances": {"_validation"},
+    "_distances": {"_distance_order", "_validation"},
     "_row_scaler": {"_row_hashes"},
     "_embeddings": {"_cells", "_memory", "_row_hashes", "_row_scaler"},
     "_graph_embedding": {"_distances", "_pair_graph", "_pairs", "_two_hops"},

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_hilander import HiLanderClustering, SavedFileError
 from sklearn_hilander._files._checkpoint import Checkpoint
+from sklearn_hilander._rows._distance_order import _refined
 from sklearn_hilander.metrics import pairwise_f_score
 
 MODELS = [{}, {"architecture": "untrained"}]
@@ -47,6 +48,45 @@ def test_unit_and_order_and_form_do_not_matter(rng, model):
     order = rng.permutation(len(X))
     mixed = precomputed(**model).fit_predict(graph[order][:, order])
     assert pairwise_f_score(labels[order], mixed) == 1
+
+
+@models
+@pytest.mark.parametrize("n_neighbors", [None, 1, 5])
+def test_the_order_of_rows_with_tied_distances_does_not_matter(rng, model, n_neighbors):
+    bits = (rng.random((7, 64)) < 0.5)[rng.integers(0, 7, 60)] ^ (rng.random((60, 64)) < 0.15)
+    hamming = (bits[:, None] != bits).sum(axis=-1).astype(float)
+    X, _ = make_clusters(rng, n_clusters=5, size=12, spread=0.25)
+    for distances in (sp.csr_array(hamming), graph_of(X)):
+        clusterer = precomputed(n_neighbors=n_neighbors, **model)
+        labels = clusterer.fit_predict(distances)
+        order = rng.permutation(60)
+        mixed = clusterer.fit_predict(distances[order][:, order])
+        assert pairwise_f_score(labels[order], mixed) == 1
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_rows_are_told_apart_as_far_as_distances_can(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 16))
+    D = np.triu(rng.integers(1, 3, (n, n)) * (rng.random((n, n)) < rng.random()), 1)
+    D += D.T
+    colors = [0] * n
+    for _ in range(n):
+        around = [sorted((colors[j], D[i, j]) for j in np.flatnonzero(D[i])) for i in range(n)]
+        keys = [(colors[i], *around[i]) for i in range(n)]
+        colors = [sorted(keys).index(key) for key in keys]
+
+    def refined(D):
+        rows, columns = np.nonzero(D)
+        pointers = np.searchsorted(rows, np.arange(n + 1))
+        marks = D[rows, columns].astype(np.uint64)
+        return _refined(np.zeros(n, dtype=np.uint64), pointers, columns, marks)
+
+    found = refined(D)
+    one, other = np.array(colors), found
+    np.testing.assert_array_equal(one[:, None] == one, other[:, None] == other)
+    order = rng.permutation(n)
+    np.testing.assert_array_equal(refined(D[order][:, order]), found[order])
 
 
 @models

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils.validation import validate_data
 
+from sklearn_hilander._rows._distance_order import canonical_positions
 from sklearn_hilander._rows._validation import check_classes
 
 # Of the largest distance: what rounding may make of 0, or of the distance the other way round.
@@ -139,15 +140,21 @@ def distance_graph(distances: sp.csr_array, n_neighbors: int) -> DistanceGraph:
         np.r_[a[~inside], b[~inside]], np.r_[b[~inside], a[~inside]], np.tile(d[~inside], 2)
     )
     order = np.lexsort((b, d, a))
-    a, b, d = a[order], b[order], d[order]
-    start = np.searchsorted(a, np.arange(n_distinct))
-    rank = np.arange(len(a)) - start[a]
+    a, b, d = a[order], b[order], d[order].astype(np.float64)
+    pointers = np.searchsorted(a, np.arange(n_distinct + 1))
+    rank = np.arange(len(a)) - pointers[a]
     near = rank < n_neighbors
-    a, b, d, rank = a[near], b[near], d[near].astype(np.float64), rank[near]
+    last = np.full(n_distinct, np.inf)
+    last[a[rank == n_neighbors - 1]] = d[rank == n_neighbors - 1]
+    tied = np.flatnonzero(d == last[a])
     # Float32 holds any unit, if it is the distances' own; a power of two leaves their digits alone.
-    exponent = int(np.median(np.frexp(d)[1])) - 1 if len(d) else 0
-    d = np.ldexp(d, -exponent)
-    position = _canonical_positions(a, d, rank, n_distinct)
+    exponent = int(np.median(np.frexp(d[near])[1])) - 1 if len(d) else 0
+    with np.errstate(over="ignore", under="ignore"):
+        d = np.ldexp(d, -exponent)
+    position = canonical_positions(pointers, b, d, n_neighbors)
+    # Of rows that are equally far the first in that order count, not the first that were given.
+    b[tied] = b[tied][np.lexsort((position[b[tied]], a[tied]))]
+    a, b, d = a[near], b[near], d[near]
     # No distance may become 0, which would no longer be stored.
     limits = np.finfo(np.float32)
     a, b, d = position[a], position[b], np.clip(d, limits.tiny, limits.max).astype(np.float32)
@@ -194,22 +201,6 @@ def _least(a: np.ndarray, b: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, ...
     a, b, d = a[order], b[order], d[order]
     first = np.r_[True, (a[1:] != a[:-1]) | (b[1:] != b[:-1])][: len(a)]
     return a[first], b[first], d[first]
-
-
-def _canonical_positions(a: np.ndarray, d: np.ndarray, rank: np.ndarray, n: int) -> np.ndarray:
-    """Place of each row in an order that its own distances decide; (n,), int64."""
-    # By their median, and without the last bits: the order is that of the same distances in
-    # another unit, or by another program.
-    unit = np.median(d) if len(d) else 1.0
-    bits = np.round(np.minimum(d / unit * 2.0**20, 2.0**63)).astype(np.uint64)
-    multipliers = np.random.default_rng(0).integers(
-        1, 2**64, size=int(rank.max(initial=0)) + 1, dtype=np.uint64, endpoint=False
-    ) | np.uint64(1)
-    hashes = np.zeros(n, dtype=np.uint64)
-    np.add.at(hashes, a, (bits ^ (bits >> np.uint64(32))) * multipliers[rank])
-    position = np.empty(n, dtype=np.int64)
-    position[np.argsort(hashes, kind="stable")] = np.arange(n)
-    return position
 
 
 def _without_diagonal(distances: sp.csr_array, slack: float) -> sp.csr_array:
