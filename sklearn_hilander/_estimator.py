@@ -388,6 +388,7 @@ class HiLanderClustering(
             In [0, 1].
         """
         check_is_fitted(self)
+        self._validate_params()
         # A copy: the number of other distances is none of the fitted ones.
         precomputed = self.metric == "precomputed"
         rows = copy(self)._check_rows_to_cluster(X, reset=precomputed)
@@ -448,7 +449,10 @@ class HiLanderClustering(
         value = getattr(self, name)
         return getattr(architecture, name) if value is None else value
 
-    def _cluster_settings(self, n_threads: int, model: Model) -> ClusterSettings:
+    def _cluster_settings(
+        self, n_threads: int, model: Model, known: KnownClusters | None = None
+    ) -> ClusterSettings:
+        """How to cluster afresh, or how to go on from known clusters."""
         threshold, device = self.linkage_threshold, resolve_device(self.device)
         model.to(device)
         return ClusterSettings(
@@ -457,7 +461,8 @@ class HiLanderClustering(
             linkage_threshold=float(model.linkage_threshold if threshold == "auto" else threshold),
             max_levels=self._parameter("max_levels", model.architecture),
             min_cluster_size=self.min_cluster_size,
-            metric=self.metric,
+            # Known rows are embeddings of the metric that they were fitted with.
+            metric=self.metric if known is None else known.scaler.metric,
             algorithm=self.algorithm,
             n_threads=n_threads if self.random_state is None else 1,
             device=device,

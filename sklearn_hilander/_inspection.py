@@ -36,6 +36,7 @@ class InspectionMixin:
         _model: Any
         _cluster_settings: Any
         _keep: Any
+        _validate_params: Any
 
         def _threads(self) -> AbstractContextManager[int]: ...
 
@@ -202,8 +203,9 @@ class InspectionMixin:
         check_scalar(top, "top", Integral, min_val=1)
         if X is None:
             return _views.fitted_membership(self._known, top)
+        self._validate_params()
         refuse_distances(self._known, "soft_membership of new rows")
         X = check_rows(self, X, reset=False)
         with self._threads() as n_threads:
-            settings = self._cluster_settings(n_threads, self._model)
+            settings = self._cluster_settings(n_threads, self._model, self._known)
             return _views.new_membership(X, self._known, self._model, settings, top)

@@ -46,6 +46,7 @@ class NewRowsMixin:
         fit: Any
         _report_level: Any
         _report_stage: Any
+        _validate_params: Any
 
         def _threads(self) -> AbstractContextManager[int]: ...
 
@@ -89,6 +90,7 @@ class NewRowsMixin:
             Also for constraints that known clusters contradict.
         """
         check_is_fitted(self, "labels_")
+        self._validate_params()
         known, model = self._known, self._model
         if known.scaler.metric == "precomputed":
             if any(given is not None for given in (must_link, cannot_link, groups)):
@@ -99,7 +101,7 @@ class NewRowsMixin:
         constraints = check_constraints(len(X), must_link, cannot_link, groups)
         with self._threads() as n_threads:
             settings = replace(
-                self._cluster_settings(n_threads, model),
+                self._cluster_settings(n_threads, model, known),
                 linkage_threshold=known.linkage_threshold,
             )
             return assign_rows(X, known, model, settings, constraints).labels
@@ -179,6 +181,7 @@ class NewRowsMixin:
         said = dict(must_link=must_link, cannot_link=cannot_link, groups=groups)
         if not hasattr(self, "labels_"):
             return self.fit(X, y, **said)
+        self._validate_params()
         refuse_distances(self._known, "partial_fit")
         return self._keep_more(X, said, np.inf if min_growth is None else min_growth)
 
@@ -193,7 +196,7 @@ class NewRowsMixin:
             X = check_rows(self, X, reset=False)
             constraints = check_constraints(len(X), **said)
             known, model = self._known, self._model
-            settings = self._cluster_settings(n_threads, model)
+            settings = self._cluster_settings(n_threads, model, known)
             if len(known.nodes) + len(X) < min_growth * known.n_clustered:
                 try:
                     self._keep(_joined(X, known, model, settings, constraints))
@@ -235,6 +238,7 @@ class NewRowsMixin:
         "paper-" architectures their lengths are taken to be 1.
         """
         check_is_fitted(self, "labels_")
+        self._validate_params()
         check_real(min_growth, "min_growth", min_val=1)
         known = self._known
         refuse_distances(known, "recluster")
@@ -245,7 +249,7 @@ class NewRowsMixin:
             unchanged_on_failure(self),
             self._threads() as n_threads,
         ):
-            settings = self._cluster_settings(n_threads, self._model)
+            settings = self._cluster_settings(n_threads, self._model, known)
             self._recluster(known_rows(known), settings, task)
         return self
 

@@ -229,6 +229,40 @@ def test_relabel_refuses(wrong, unseen):
     assert all(vars(clusterer)[name] is value for name, value in before.items())
 
 
+GOING_ON = {
+    "predict": lambda c, X: c.predict(X),
+    "soft_membership": lambda c, X: c.soft_membership(X).toarray(),
+    "partial_fit": lambda c, X: c.partial_fit(X, min_growth=None).labels_,
+    "partial_fit afresh": lambda c, X: c.partial_fit(X, min_growth=1).labels_,
+    "recluster": lambda c, X: c.recluster().labels_,
+}
+
+
+@pytest.mark.parametrize("go_on", GOING_ON.values(), ids=GOING_ON)
+@pytest.mark.parametrize(
+    ("fitted_with", "other"),
+    [("euclidean", "cosine"), ("cosine", "euclidean"), ("cosine", "precomputed")],
+)
+@pytest.mark.parametrize("architecture", ["relational", "untrained"])
+def test_clusters_go_on_by_the_metric_of_their_fit(unseen, go_on, fitted_with, other, architecture):
+    X, new = np.split(unseen[0] + 3, [200])
+    params = dict(metric=fitted_with, architecture=architecture, random_state=0)
+    plain = HiLanderClustering(**params).fit(X)
+    changed = HiLanderClustering(**params).fit(X).set_params(metric=other)
+    np.testing.assert_array_equal(go_on(changed, new), go_on(plain, new))
+
+
+@pytest.mark.parametrize(
+    "go_on",
+    [*GOING_ON.values(), lambda c, X: c.score(X, np.zeros(len(X)))],
+    ids=[*GOING_ON, "score"],
+)
+def test_parameters_set_after_a_fit_are_validated(unseen, go_on):
+    clusterer = HiLanderClustering().fit(unseen[0]).set_params(n_neighbors=0)
+    with pytest.raises(ValueError, match="The 'n_neighbors' parameter"):
+        go_on(clusterer, unseen[0])
+
+
 def test_fit_and_predict_compute_none_of_it(fitted, unseen):
     assert fitted._known.views == {}
     fitted.predict(unseen[0])
