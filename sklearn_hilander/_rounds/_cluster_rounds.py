@@ -119,7 +119,7 @@ def cluster_by_relations(
     del graphs
     near.take_back(source())
     if not (graph.similarities > 0).any():
-        return _without_neighbors(n_samples, graph, linkage_threshold, constraints)
+        return _without_neighbors(n_samples, _to_keep(graph), linkage_threshold, constraints)
     begin(f"linkage of {len(near.i):,} pairs")
     # Neighbours are kept; rows, pairs and all else are no longer needed.
     kept = replace(graph)
@@ -166,9 +166,16 @@ def cluster_by_relations(
         thresholds=tuple(thresholds),
         density=pair_sum(links.probability, i, j, n_samples),
         links=Merges(i, j, links.probability.astype(np.float64)),
-        graph=replace(kept, indices=kept.indices.astype(np.int64)),
+        graph=_to_keep(kept),
         rounds=Rounds(clusters, log, thresholds[-1], partition),
     )
+
+
+def _to_keep(graph: PairGraph) -> PairGraph:
+    """A graph's neighbours alone, as they are saved."""
+    kept = replace(graph, indices=graph.indices.astype(np.int64))
+    kept.give_up("features")
+    return kept
 
 
 def _given_up(parts: list[np.ndarray]) -> Iterator[np.ndarray]:
