@@ -709,3 +709,20 @@ def test_clustering_without_a_model_is_saved_without_arrays(tmp_path):
     fitted = HiLanderClustering(pretrained=None, n_neighbors=4).fit(np.eye(8))
     fitted.save(path, clusters=False)
     assert HiLanderClustering.load(path).n_neighbors == 4
+
+
+def test_clusters_of_rows_that_none_is_like_are_saved(tmp_path):
+    fitted = HiLanderClustering().fit(np.eye(6))
+    assert fitted.n_clusters_ == 6
+    fitted.save(tmp_path / "clusters.safetensors")
+    again = HiLanderClustering.load(tmp_path / "clusters.safetensors")
+    np.testing.assert_array_equal(again.labels_, fitted.labels_)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    path = tmp_path / "pipe.safetensors"
+    os.mkfifo(path)
+    with pytest.raises(FileExistsError, match="Not a regular file"):
+        HiLanderClustering().fit(np.eye(3)).save(path)
+    assert path.is_fifo()

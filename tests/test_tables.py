@@ -70,8 +70,16 @@ def test_csv_without_header(tmp_path, pandas):
     for first in ("0.0,0.0,-1e-3,0.0", '\ufeff"0.5","0.5",1,1', "\n\n 2, 2,2,2"):
         path.write_text(f"{first}\n0.0,0.5,0.25,0.0\n", encoding="utf-8")
         assert read_table(path).X.shape == (2, 4), first
-    path.write_text("0,a,a\n0,0,0\n")
-    assert read_table(path).X.shape == (1, 3)
+    for header in ("0,a,a", "0,,a"):
+        path.write_text(f"{header}\n0,0,0\n")
+        assert len(read_table(path).X) == 1, header
+    path.write_text(",0,1\n0,0,0\n")
+    with pytest.raises(ValueError, match="the first column has no name"):
+        read_table(path)
+    for first in ("NA,1.5,2", "1.0,,3.0", ",1,2"):
+        path.write_text(f"{first}\n0,0,0\n")
+        with pytest.raises(ValueError, match="row 0, counted from 0"):
+            read_table(path)
 
 
 @pytest.mark.parametrize("as_lists", [False, True])
@@ -276,3 +284,12 @@ def test_results_are_as_readable_as_other_files(tmp_path):
     write_atomically(tmp_path / "result", lambda file: file.write(b""))
     usual, result = (stat.S_IMODE((tmp_path / n).stat().st_mode) for n in ("usual", "result"))
     assert result == usual
+
+
+def test_a_link_stays_one(tmp_path):
+    path, link = tmp_path / "labels.npy", tmp_path / "link.npy"
+    path.write_bytes(b"")
+    link.symlink_to(path)
+    write_labels(link, np.arange(3))
+    assert link.is_symlink()
+    np.testing.assert_array_equal(np.load(path), np.arange(3))

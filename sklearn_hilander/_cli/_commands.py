@@ -135,6 +135,8 @@ def _check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Path | None]
             raise ValueError(f"{path}: there is no folder {path.resolve().parent}.")
         if path.is_dir():
             raise ValueError(f"{path} is a folder.")
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no regular file, which alone can be written.")
         if not os.access(path.resolve().parent, os.W_OK):
             raise ValueError(f"{path}: nothing can be written to its folder.")
         if path.resolve() in taken:

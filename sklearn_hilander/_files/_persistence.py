@@ -6,6 +6,7 @@ against what the header calls for before memory is taken, then the checksum, the
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -68,6 +69,8 @@ def write_file(path: str, header: Mapping, arrays: Mapping[str, np.ndarray], pla
     _check_arrays(_planned(plan, json.loads(text)), arrays)
     # Of a link, the file that it leads to is replaced.
     path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise FileExistsError(errno.EEXIST, "Not a regular file, which alone is replaced", path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
     # Made here first to learn which permissions the user's mask gives: the library's are its own.

@@ -52,8 +52,8 @@ def _read_frame(path: Path, as_text: Iterable[str]) -> Any:
         if parquet:
             return pandas.read_parquet(path)
         # As it stands: of names read as a header, pandas alters those that come twice.
-        first = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
-        if all(_is_number(name) for name in first.iloc[0]):
+        first = pandas.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
+        if _is_row(first.isna().tolist(), first.tolist()):
             return pandas.read_csv(path, header=None)
         frame = pandas.read_csv(path)
         if texts := [name for name in as_text if name in frame.columns]:
@@ -85,6 +85,14 @@ def import_pandas(path: Path, *, parquet: bool) -> Any:
             f"{path.suffix} files need {packages}: pip install sklearn-hilander[tables]"
         ) from error
     return pandas
+
+
+def _is_row(is_gap: list[bool], fields: list) -> bool:
+    """Whether the first line is numbers, and maybe gaps, and no header."""
+    named = [field for field, gap in zip(fields, is_gap, strict=True) if not gap]
+    # Of columns without names pandas writes the numbers, after an empty one for the rows'.
+    numbered = is_gap[0] and named == [str(number) for number in range(len(fields) - 1)]
+    return bool(named) and all(map(_is_number, named)) and not numbered
 
 
 def _is_number(name: object) -> bool:

@@ -54,12 +54,16 @@ def write_labels(
 
 
 def write_atomically(path: Path, write: Callable[[Any], object]) -> None:
-    """Write a file as a whole: what stood there before stays if writing fails."""
+    """Write a file as a whole: what stood there before stays if writing fails.
+
+    Of a link, the file that it leads to is replaced.
+    """
+    named, path = path, path.resolve()
     try:
         opened = tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False)
     except OSError as error:
         # Of a name that the user knows.
-        raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise type(error)(error.errno, error.strerror, str(named)) from error
     with opened as file:
         temporary = Path(file.name)
         try:
