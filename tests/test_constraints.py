@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_hilander import Constraints
+from sklearn_hilander import Constraints, HiLanderClustering
 from sklearn_hilander._clusters._merge_tree import components
 from sklearn_hilander._constraints._node_constraints import NodeConstraints
 from sklearn_hilander._constraints._row_constraints import check_constraints
@@ -259,3 +259,15 @@ def test_a_file_of_a_later_release(tmp_path):
     path.write_text('{"format": "sklearn_hilander.Constraints", "version": 9}')
     with pytest.raises(ValueError, match="version 9"):
         Constraints.load(path)
+
+
+def test_large_ids_beside_what_is_none_stay_apart():
+    one, other = 2**60 + 1, 2**60 + 2
+    assert Constraints(groups=[one, other, float("nan")])["groups"] == [one, other, None]
+    rows = np.repeat(np.eye(2), 2, axis=0)
+    clusterer = HiLanderClustering(architecture="untrained")
+    for none in (None, float("nan"), -1.0):
+        labels = clusterer.fit(rows, groups=[one, other, none, none]).labels_
+        assert labels[0] == labels[1], none
+    with pytest.raises(ValueError, match="give them as texts"):
+        clusterer.fit(rows, groups=[2**63 + 1, 5, -7, 6])

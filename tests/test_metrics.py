@@ -332,3 +332,8 @@ def test_scorer_reports_bad_y(scorer, blobs):
     X, y = blobs
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         scorer(DBSCAN().fit(X), X, y[:-1])
+
+
+def test_large_labels_in_a_list_stay_apart():
+    large = [2**63 + 1] * 2 + [2**63 + 2] * 2 + [-5]
+    assert pairwise_f_score(large, [0, 0, 1, 1, 2]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
@@ -158,14 +159,17 @@ def _group_codes(groups: object, n_samples: int) -> tuple[np.ndarray, np.ndarray
         raise ValueError(f"groups must have one id a row: shape ({n_samples},); got {array.shape}.")
     named = ~find_none(array)
     ids = array[named]
+    given = ids.tolist()
     try:
         if ids.dtype.kind == "O":
-            ids = np.array(ids.tolist()) if len(ids) else np.zeros(0, dtype=np.int64)
+            ids = np.array(given) if len(ids) else np.zeros(0, dtype=np.int64)
         names, codes = np.unique(as_integers(ids), return_inverse=True)
     except (TypeError, ValueError) as error:  # ragged, or of no order
         raise ValueError("groups must hold one number or string a row.") from error
     if ids.ndim != 1:
         raise ValueError("groups must hold one number or string a row.")
+    if ids.dtype.kind == "f" and given and all(isinstance(group, Integral) for group in given):
+        raise ValueError("groups holds integers that no one type has room for: give them as texts.")
     out = np.full(n_samples, -1, dtype=np.int64)
     out[named] = codes.reshape(-1)
     return out, names

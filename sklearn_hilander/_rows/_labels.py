@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Number
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 def as_given(values: Any) -> np.ndarray:
     """Values as an array that alters none of them.
 
-    Beside texts, NumPy makes texts of the -1 and the NaN of a list.
+    Beside texts, NumPy makes texts of the -1 and the NaN of a list; beside NaN it makes floats of
+    integers, the large ones of which then are the same.
 
     Parameters
     ----------
@@ -20,7 +21,7 @@ def as_given(values: Any) -> np.ndarray:
     Returns
     -------
     ndarray
-        Of objects, if it is a list of texts or of texts and other things.
+        Of objects, if it is a list of texts, of texts and other things, or of integers and floats.
 
     Raises
     ------
@@ -28,7 +29,10 @@ def as_given(values: Any) -> np.ndarray:
         For a ragged list.
     """
     array = np.asarray(values)
-    if isinstance(values, (list, tuple)) and array.dtype.kind in "US":
+    if isinstance(values, (list, tuple)) and (
+        array.dtype.kind in "US"
+        or (array.dtype.kind == "f" and any(isinstance(value, Integral) for value in values))
+    ):
         return np.asarray(values, dtype=object)
     return array
 
