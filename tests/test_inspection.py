@@ -422,3 +422,15 @@ class TestHierarchyDisplay:
     def test_bad_input(self, pyplot, levels, thresholds, message):
         with pytest.raises(ValueError, match=message):
             HierarchyDisplay.from_predictions(levels, thresholds=thresholds)
+
+
+@pytest.mark.parametrize("wrong", [{"n_clusters": 0}, {"max_levels": 0}])
+def test_an_icicle_of_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        HierarchyDisplay.from_predictions([[0, 1, 2], [0, 0, 1]], **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"n_clusters": 0}, {"n_members": -1}])
+def test_a_sheet_of_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        ContactSheetDisplay.from_predictions(["a", "b"], [0, 0], **wrong)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander._members import (
     check_labels,
@@ -142,6 +143,9 @@ class ContactSheetDisplay:
         ValueError
             If lengths differ, or samples are neither images nor texts.
         """
+        for name, given in (("n_clusters", n_clusters), ("n_members", n_members)):
+            if given is not None:
+                check_scalar(given, name, Integral, min_val=1)
         labels = check_labels(labels)
         samples = check_samples(samples, len(labels))
         known, counts = cluster_sizes(labels)

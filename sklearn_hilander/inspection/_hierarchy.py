@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import connected_components
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from sklearn_hilander._members import NOISE, check_labels
 from sklearn_hilander._samples import counted
@@ -174,6 +175,8 @@ class HierarchyDisplay:
         HierarchyDisplay
             Itself.
         """
+        check_scalar(n_clusters, "n_clusters", Integral, min_val=1)
+        check_scalar(max_levels, "max_levels", Integral, min_val=1)
         icicle = lay_out_icicle(self.level_labels, n_clusters, max_levels)
         n_rows = len(icicle.levels)
         ax = axes_to_draw_on(type(self).__name__, ax, (_INCHES, 0.42 * n_rows + 1.3))
