@@ -162,7 +162,7 @@ def main() -> None:
     picture = args.out / "glyphs.png"
     draw_contact_sheet(glyphs.images[parts["unseen"]], labels, y_unseen, picture, X=X_unseen)
     print(
-        f"\nEach method was tuned on the {N_CLASSES['meta']} characters that Hi-LANDER learned "
+        f"\nWhat is tuned was tuned on the {N_CLASSES['meta']} characters that Hi-LANDER learned "
         f"from; seconds are of clustering alone.\nContact sheet of the clusters: {picture}\n"
         f"Everything took {time.perf_counter() - begin:.0f} s."
     )
