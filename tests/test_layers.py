@@ -221,7 +221,7 @@ ROOMS = {
     "_samples": set(),
     "_report": {"_members", "_samples"},
     "_tables": {"_labels"},
-    "inspection": {"_labels", "_members", "_samples"},
+    "inspection": {"_labels", "_members", "_merge_tree", "_samples", "_types"},
     "_cli": {
         "_architectures", "_estimator", "_members", "_report", "_samples", "_tables", "metrics",
     },

@@ -268,9 +268,7 @@ def decode_again(
     if min_cluster_size is not None:
         decoded = replace(decoded, min_cluster_size=min_cluster_size)
     if linkage_threshold is not None:
-        merges = known.growth.merges
-        if linkage_threshold < known.growth.thresholds[-1]:
-            merges = all_merges(known, model)
+        merges = _merges_down_to(linkage_threshold, known, model)
         decoded = replace(
             decoded,
             partition=components(merges, len(known.partition), linkage_threshold),
@@ -292,6 +290,13 @@ def all_merges(known: KnownClusters, model: Grower) -> Merges:
 
 def with_merges_that_made_it(known: KnownClusters, model: Grower) -> KnownClusters:
     """The same clusters with all merges, where those of their growth end above their threshold."""
-    if known.linkage_threshold >= known.growth.thresholds[-1]:
+    merges = _merges_down_to(known.linkage_threshold, known, model)
+    if merges is known.growth.merges:
         return known
-    return replace(known, growth=replace(known.growth, merges=all_merges(known, model)))
+    return replace(known, growth=replace(known.growth, merges=merges))
+
+
+def _merges_down_to(threshold: float, known: KnownClusters, model: Grower) -> Merges:
+    """Merges of the growth; all there are, if these end above a threshold."""
+    below = threshold < known.growth.thresholds[-1]
+    return all_merges(known, model) if below else known.growth.merges

@@ -116,15 +116,14 @@ def cluster_by_relations(
         graphs = for_flows(graphs)
     n_neighbors = min(build_graph.n_neighbors, n_samples - 1)
     cut, graph, near = model.decoder.cut(graphs, n_neighbors, in_doubt=in_doubt)
-    del graphs
-    near.take_back(source())
-    if not (graph.similarities > 0).any():
-        return _without_neighbors(n_samples, _to_keep(graph), linkage_threshold, constraints)
-    begin(f"linkage of {len(near.i):,} pairs")
     # Neighbours are kept; rows, pairs and all else are no longer needed.
     kept = replace(graph)
     kept.give_up("features")
-    del graph
+    del graphs, graph
+    if not (kept.similarities > 0).any():
+        return _without_neighbors(n_samples, _as_saved(kept), linkage_threshold, constraints)
+    begin(f"linkage of {len(near.i):,} pairs")
+    near.take_back(source())
     links = model.linkage(near, build_again, source)
     del near
     give_back_memory()
@@ -166,16 +165,14 @@ def cluster_by_relations(
         thresholds=tuple(thresholds),
         density=pair_sum(links.probability, i, j, n_samples),
         links=Merges(i, j, links.probability.astype(np.float64)),
-        graph=_to_keep(kept),
+        graph=_as_saved(kept),
         rounds=Rounds(clusters, log, thresholds[-1], partition),
     )
 
 
-def _to_keep(graph: PairGraph) -> PairGraph:
-    """A graph's neighbours alone, as they are saved."""
-    kept = replace(graph, indices=graph.indices.astype(np.int64))
-    kept.give_up("features")
-    return kept
+def _as_saved(graph: PairGraph) -> PairGraph:
+    """The graph with neighbours of the type that files have."""
+    return replace(graph, indices=graph.indices.astype(np.int64))
 
 
 def _given_up(parts: list[np.ndarray]) -> Iterator[np.ndarray]:

@@ -8,13 +8,13 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike
-from scipy.sparse.csgraph import connected_components
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
+from sklearn_hilander._clusters._merge_tree import components
 from sklearn_hilander._members import NOISE, check_labels
 from sklearn_hilander._samples import counted
+from sklearn_hilander._types import Merges
 from sklearn_hilander.inspection._icicle import Icicle, lay_out_icicle
 from sklearn_hilander.inspection._matplotlib import (
     BLUE,
@@ -232,12 +232,11 @@ class HierarchyDisplay:
         return text if self.thresholds is None else f"{text}, p > {self.thresholds[level]:.2f}"
 
 
-def _merged_within(labels: np.ndarray, merges: Any, threshold: float) -> np.ndarray:
+def _merged_within(labels: np.ndarray, merges: Merges, threshold: float) -> np.ndarray:
     """Clusters of the merges above a threshold that were made by the level with these labels."""
-    made = (merges.probability > threshold) & (labels[merges.a] == labels[merges.b])
-    edges = (np.ones(made.sum(), dtype=np.int8), (merges.a[made], merges.b[made]))
-    graph = sp.coo_array(edges, shape=(len(labels), len(labels)))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    made = labels[merges.a] == labels[merges.b]
+    within = Merges(merges.a[made], merges.b[made], merges.probability[made])
+    return components(within, len(labels), threshold)
 
 
 def _draw_blocks(ax: Any, icicle: Icicle) -> Any:
