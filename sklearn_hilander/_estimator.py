@@ -26,12 +26,12 @@ from sklearn_hilander._device import resolve_device, thread_limit
 from sklearn_hilander._documentation import DocumentationLinkMixin
 from sklearn_hilander._files._checkpoint import Checkpoint, open_checkpoint
 from sklearn_hilander._inspection import InspectionMixin
+from sklearn_hilander._labels import find_none
 from sklearn_hilander._models._architectures import ARCHITECTURES, UNTRAINED, Architecture
 from sklearn_hilander._models._meta_training import PASSES_FROM_START, ModelSettings, meta_train
 from sklearn_hilander._models._model import Model, check_sees_graphs
 from sklearn_hilander._new_rows import NewRowsMixin
 from sklearn_hilander._rows._distances import check_distances
-from sklearn_hilander._rows._labels import find_none
 from sklearn_hilander._rows._validation import check_rows
 from sklearn_hilander._saved._saving import SavingMixin, pretrained_model
 from sklearn_hilander._search._neighbors import check_search

@@ -15,6 +15,7 @@ FLOORS = (
 # What each room may import of the others; see the tables in docs/architecture.rst.
 ROOMS = {
     "_types": set(),
+    "_labels": set(),
     "_device": set(),
     "_memory": set(),
     "_ops": set(),
@@ -22,7 +23,7 @@ ROOMS = {
     "_state": set(),
     "_documentation": set(),
     "_version": set(),
-    "metrics": set(),
+    "metrics": {"_labels"},
     # _files/
     "_specs": set(),
     "_persistence": {"_specs"},
@@ -45,7 +46,6 @@ ROOMS = {
     "_neighbors": {"_cell_search", "_device_search", "_exact_search", "_ops", "_types"},
     # _rows/
     "_distance_order": set(),
-    "_labels": set(),
     "_row_source": set(),
     "_row_hashes": {"_device"},
     "_validation": {"_labels"},

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sklearn_hilander._constraints._row_constraints import check_constraints
-from sklearn_hilander._rows._labels import as_given, find_none
+from sklearn_hilander._labels import as_given, find_none
 
 _FORMAT = "sklearn_hilander.Constraints"
 _VERSION = 1

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from sklearn_hilander._constraints._node_constraints import NodeConstraints
-from sklearn_hilander._rows._labels import as_given, as_integers, find_none
+from sklearn_hilander._labels import as_given, as_integers, find_none
 
 # How many contradictions an error names.
 _NAMED = 3

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_scalar, validate_data
 
-from sklearn_hilander._rows._labels import as_given, find_missing, find_none
+from sklearn_hilander._labels import as_given, find_missing, find_none
 
 _FLOATS = [np.float64, np.float32, np.float16]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_hilander._rows._labels import as_integers, find_missing, find_none
+from sklearn_hilander._labels import as_integers, find_missing, find_none
 from sklearn_hilander._tables._files import listed, load_numpy, read_columns
 
 _UNNAMED = "Unnamed: 0"  # what pandas calls it

@@ -11,8 +11,8 @@ from sklearn.base import clone
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from sklearn_hilander._labels import as_given, find_none
 from sklearn_hilander._members import check_length
-from sklearn_hilander._rows._labels import as_given, find_none
 from sklearn_hilander.inspection._matplotlib import (
     BLUE,
     GREEN,

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 
+from sklearn_hilander._labels import as_given
+
 NOISE = -1
 
 
@@ -20,12 +22,9 @@ def _check_labels(labels: ArrayLike, name: str) -> np.ndarray:
     """Return `labels` as a non-empty ndarray of shape (n_samples,), or raise ValueError."""
     if isinstance(labels, (list, tuple)):
         as_array = np.asarray(labels)
-        # NumPy would turn the -1 of ["a", -1] into a string, and noise into a class; and integers
-        # that int64 has no room for into floats, of which several are the same.
-        if as_array.dtype.kind in "US" or (
-            as_array.dtype.kind == "f" and as_array.ndim == 1 and np.isfinite(as_array).all()
-        ):
-            labels = np.asarray(labels, dtype=object)
+        # Of floats the check below names the argument that has NaN; of objects it would not.
+        if as_array.dtype.kind != "f" or np.isfinite(as_array).all():
+            labels = as_given(labels)
     # What these options let through gets an error below that names the argument.
     lenient = {"ensure_2d": False, "allow_nd": True, "ensure_min_samples": 0}
     array = check_array(labels, dtype=None, ensure_min_features=0, input_name=name, **lenient)
